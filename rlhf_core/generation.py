@@ -1,0 +1,123 @@
+"""Sampling responses: one prefill per prompt, its state forked for K responses.
+
+The sampling distribution is softmax(logits / temperature), the one that is scored: no top-k, no
+top-p, no repetition penalty, by design. PAD is never sampled. Rows that have ended leave the
+batch, so the last long response does not pay for the others.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from rlhf_core.collate import pad_right
+from rlhf_core.rwkv.model import RWKV, RWKVState
+
+
+class Response(NamedTuple):
+    """One sampled response.
+
+    Attributes:
+        ids: Token ids, EOS included when it was produced.
+        ended: Whether EOS was produced within the limit.
+    """
+
+    ids: list[int]
+    ended: bool
+
+
+@torch.no_grad()
+def generate(
+    policy: RWKV,
+    prompts: Sequence[Sequence[int]],
+    *,
+    responses_per_prompt: int,
+    max_tokens: int,
+    temperature: float,
+    pad_id: int,
+    eos_id: int,
+    generator: Generator,
+) -> list[list[Response]]:
+    """`responses_per_prompt` samples for each prompt, in the prompts' order."""
+    state, logits = _prefill(policy, prompts, pad_id)
+    state, logits = (
+        state.repeat(responses_per_prompt),
+        logits.repeat_interleave(responses_per_prompt, dim=0),
+    )
+    rows: list[list[int]] = [[] for _ in range(logits.shape[0])]
+    active = torch.arange(logits.shape[0], device=logits.device)
+    for _ in range(max_tokens):
+        tokens = _sample(logits, temperature, pad_id, generator)
+        for row, token in zip(active.tolist(), tokens.tolist(), strict=True):
+            rows[row].append(token)
+        going_on = (tokens != eos_id).nonzero().squeeze(1)
+        if not len(going_on):
+            break
+        if len(going_on) < len(active):
+            state, active, tokens = state.select(going_on), active[going_on], tokens[going_on]
+        next_logits, state = policy(tokens.unsqueeze(1), None, state)
+        logits = next_logits.squeeze(1)
+    responses = [Response(ids, ended=ids[-1] == eos_id) for ids in rows]
+    return [
+        responses[start : start + responses_per_prompt]
+        for start in range(0, len(responses), responses_per_prompt)
+    ]
+
+
+def generate_distinct(
+    policy: RWKV,
+    prompts: Sequence[Sequence[int]],
+    decode: Callable[[list[int]], str],
+    *,
+    responses_per_prompt: int,
+    max_tokens: int,
+    temperature: float,
+    pad_id: int,
+    eos_id: int,
+    generator: Generator,
+) -> list[list[str]]:
+    """Up to K responses a prompt, texts distinct after folding white space, none empty.
+
+    At most 4 K tries a prompt; what is still missing then is missing, so a list may be shorter.
+    """
+    texts: list[dict[str, str]] = [{} for _ in prompts]
+    for _ in range(4):
+        lacking = [i for i, found in enumerate(texts) if len(found) < responses_per_prompt]
+        if not lacking:
+            break
+        drawn = generate(
+            policy,
+            [prompts[i] for i in lacking],
+            responses_per_prompt=responses_per_prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            pad_id=pad_id,
+            eos_id=eos_id,
+            generator=generator,
+        )
+        for i, responses in zip(lacking, drawn, strict=True):
+            for response in responses:
+                text = decode(response.ids).strip()
+                folded = " ".join(text.split())
+                if folded and len(texts[i]) < responses_per_prompt:
+                    texts[i].setdefault(folded, text)
+    return [list(found.values()) for found in texts]
+
+
+def _prefill(
+    policy: RWKV, prompts: Sequence[Sequence[int]], pad_id: int
+) -> tuple[RWKVState, Tensor]:
+    """The state after each prompt and the logits of its next token (B, V)."""
+    device = policy.head.weight.device
+    ids, lengths = (x.to(device) for x in pad_right(prompts, pad_id))
+    hidden, state = policy.encode(ids, lengths)
+    last = hidden[torch.arange(len(prompts), device=device), lengths - 1]
+    return state, policy.head(last)
+
+
+def _sample(logits: Tensor, temperature: float, pad_id: int, generator: Generator) -> Tensor:
+    """One token per row of `logits` (B, V), int64 (B,)."""
+    logits = logits.float() / temperature
+    logits[:, pad_id] = -torch.inf
+    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)

@@ -1,0 +1,1 @@
+"""Language modelling: pretraining, and supervised fine-tuning with the prompt masked out."""

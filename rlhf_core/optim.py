@@ -1,0 +1,74 @@
+"""Optimiser, learning-rate schedule and step, shared by all trainings."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+BETAS = (0.9, 0.99)
+RWKV_EPS = 1e-18  # RWKV-LM's value: some RWKV gradients are tiny and must still move their weights
+
+
+def build_optimizer(
+    model: nn.Module, *, learning_rate: float, weight_decay: float, eps: float = RWKV_EPS
+) -> AdamW:
+    """AdamW in RWKV-LM's groups: decay on 2-D `.weight` matrices only, `att.w0` at twice the rate.
+
+    Source: BlinkDL/RWKV-LM, RWKV-v7/train_temp/src/model.py, configure_optimizers. Each group
+    keeps its base rate under "base", which `set_learning_rate` scales.
+    """
+    decayed, plain, fast = [], [], []
+    for name, parameter in model.named_parameters():
+        if name.endswith("att.w0"):
+            fast.append(parameter)
+        elif name.endswith(".weight") and parameter.ndim == 2:
+            decayed.append(parameter)
+        else:
+            plain.append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay, "base": learning_rate},
+        {"params": plain, "weight_decay": 0.0, "base": learning_rate},
+        {"params": fast, "weight_decay": 0.0, "base": 2 * learning_rate},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return AdamW(groups, lr=learning_rate, betas=BETAS, eps=eps, fused=True)
+
+
+def cosine_schedule(step: int, num_steps: int, *, warmup: float, final: float) -> float:
+    """Share of the base rate at `step`: linear over the first `warmup` share, cosine to `final`."""
+    warmup_steps = max(1, round(warmup * num_steps))
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def set_learning_rate(optimizer: Optimizer, scale: float) -> None:
+    """Set each group's rate to `scale` times its base rate, in place."""
+    for group in optimizer.param_groups:
+        group["lr"] = scale * group["base"]
+
+
+def clipped_step(optimizer: Optimizer, loss: Tensor, *, max_grad_norm: float) -> float:
+    """Backward, clip by global norm, step; returns the norm before clipping.
+
+    Raises:
+        FloatingPointError: If loss or gradient is not finite; no parameter has changed then.
+    """
+    parameters = list(_parameters(optimizer))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = float(nn.utils.clip_grad_norm_(parameters, max_grad_norm))
+    if not (math.isfinite(norm) and bool(torch.isfinite(loss))):
+        raise FloatingPointError(
+            f"loss {float(loss)}, gradient norm {norm}: not finite; lower the learning rate"
+        )
+    optimizer.step()
+    return norm
+
+
+def _parameters(optimizer: Optimizer) -> Iterable[Tensor]:
+    for group in optimizer.param_groups:
+        yield from group["params"]

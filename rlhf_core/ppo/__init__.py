@@ -1,0 +1,1 @@
+"""Proximal policy optimisation of a response policy against a frozen reference."""

@@ -1,0 +1,1 @@
+"""The reward model: a policy's backbone with a scalar head, trained on K-way rankings."""

@@ -1,0 +1,136 @@
+"""The RWKV-7 language model over right-padded batches, with a carried state.
+
+Parameter names and shapes are those of the official checkpoints (x070). The state after a
+right-padded sequence is that of its last real token, so a ragged batch of prompts prefilled at
+once gives the states of one-by-one prefill.
+
+Shapes: B batch, T tokens, C channels, H heads, N head size, D layers, V vocabulary.
+
+Omitted on purpose: RWKV-4 to 6, dropout (PPO needs none), weight tying.
+"""
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from rlhf_core.rwkv.channel_mix import ChannelMix
+from rlhf_core.rwkv.config import RWKVConfig
+from rlhf_core.rwkv.time_mix import TimeMix, last_real
+
+
+class RWKVState(NamedTuple):
+    """What the model carries from token to token, of constant size.
+
+    Attributes:
+        time_shift: Last normed input of time mixing, (D, B, C).
+        wkv: WKV state as [value, key], float32 (D, B, H, N, N).
+        channel_shift: Last normed input of channel mixing, (D, B, C).
+    """
+
+    time_shift: Tensor
+    wkv: Tensor
+    channel_shift: Tensor
+
+    def select(self, rows: Tensor) -> "RWKVState":
+        """The states of the given batch rows (int64 indices, repeats allowed)."""
+        return RWKVState(*(x.index_select(1, rows) for x in self))
+
+    def repeat(self, num_copies: int) -> "RWKVState":
+        """Each row `num_copies` times in a row: a prompt's state forked for K responses."""
+        return RWKVState(*(x.repeat_interleave(num_copies, dim=1) for x in self))
+
+
+class Block(nn.Module):
+    """x += TimeMix(LN1(x)); x += ChannelMix(LN2(x)). Layer 0 also norms the embedding."""
+
+    def __init__(self, config: RWKVConfig, layer: int) -> None:
+        super().__init__()
+        self.ln0 = nn.LayerNorm(config.dim) if layer == 0 else None
+        self.ln1 = nn.LayerNorm(config.dim)
+        self.ln2 = nn.LayerNorm(config.dim)
+        self.att = TimeMix(config, layer)
+        self.ffn = ChannelMix(config)
+
+
+class RWKV(nn.Module):
+    """RWKV-7; weights are uninitialised until `rlhf_core.rwkv.init` or a checkpoint fills them."""
+
+    def __init__(self, config: RWKVConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        self.emb = nn.Embedding(vocab_size, config.dim)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
+        self.ln_out = nn.LayerNorm(config.dim)
+        self.head = nn.Linear(config.dim, vocab_size, bias=False)
+
+    @property
+    def layers(self) -> list[Block]:
+        """The blocks, typed."""
+        return cast("list[Block]", list(self.blocks))
+
+    def initial_state(self, batch_size: int) -> RWKVState:
+        """The state before any token."""
+        config, weight = self.config, self.emb.weight
+        layers, heads, size = config.num_layers, config.num_heads, config.head_size
+        wkv_dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
+        return RWKVState(
+            weight.new_zeros(layers, batch_size, config.dim),
+            weight.new_zeros(layers, batch_size, heads, size, size, dtype=wkv_dtype),
+            weight.new_zeros(layers, batch_size, config.dim),
+        )
+
+    def encode(
+        self,
+        ids_BT: Tensor,
+        lengths_B: Tensor | None = None,
+        state: RWKVState | None = None,
+        extra_embedding_BTC: Tensor | None = None,
+    ) -> tuple[Tensor, RWKVState]:
+        """Hidden states, and the state after each sequence's last real token.
+
+        Args:
+            ids_BT: Token ids, right-padded, int64.
+            lengths_B: Real tokens per row, at least 1, int64; None if no row is padded.
+            state: State to go on from; None starts anew.
+            extra_embedding_BTC: Added to the token embeddings (the reward model's segments).
+
+        Returns:
+            Hidden states after the last norm (B, T, C), meaningless at padding, and the new state.
+        """
+        state = state or self.initial_state(ids_BT.shape[0])
+        is_real = None
+        if lengths_B is not None and int(lengths_B.min()) < ids_BT.shape[1]:
+            positions = torch.arange(ids_BT.shape[1], device=ids_BT.device)
+            is_real = (positions < lengths_B.unsqueeze(1)).unsqueeze(-1)
+        x = self.emb(ids_BT)
+        if extra_embedding_BTC is not None:
+            x = x + extra_embedding_BTC
+        v_first = None
+        carried = []
+        for layer, block in enumerate(self.layers):
+            if block.ln0 is not None:
+                x = block.ln0(x)
+            time_input = block.ln1(x)
+            mixed, v_first, wkv = block.att(
+                time_input, v_first, state.time_shift[layer], state.wkv[layer], is_real
+            )
+            x = x + mixed
+            channel_input = block.ln2(x)
+            x = x + block.ffn(channel_input, state.channel_shift[layer])
+            if is_real is None or lengths_B is None:
+                carried.append((time_input[:, -1], wkv, channel_input[:, -1]))
+            else:
+                carried.append(
+                    (last_real(time_input, lengths_B), wkv, last_real(channel_input, lengths_B))
+                )
+        new_state = RWKVState(*(torch.stack(part) for part in zip(*carried, strict=True)))
+        return self.ln_out(x), new_state
+
+    def forward(
+        self, ids_BT: Tensor, lengths_B: Tensor | None = None, state: RWKVState | None = None
+    ) -> tuple[Tensor, RWKVState]:
+        """Next-token logits (B, T, V) and the new state; arguments as `encode`."""
+        hidden, state = self.encode(ids_BT, lengths_B, state)
+        return self.head(hidden), state

@@ -1,0 +1,21 @@
+"""Randomness from (seed, purpose, step), so that no generator's state has to be carried along."""
+
+import hashlib
+
+import torch
+from torch import Generator
+
+
+def generator_for(seed: int, *purpose: str | int, device: str = "cpu") -> Generator:
+    """A fresh generator; equal arguments give equal streams in every process."""
+    name = "/".join(map(str, (seed, *purpose)))
+    digest = hashlib.sha256(name.encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def epoch_batches(
+    num_items: int, batch_size: int, seed: int, *purpose: str | int
+) -> list[list[int]]:
+    """A permutation of range(num_items) in batches; the last may be smaller."""
+    order = torch.randperm(num_items, generator=generator_for(seed, *purpose)).tolist()
+    return [order[i : i + batch_size] for i in range(0, num_items, batch_size)]

@@ -1,0 +1,1 @@
+"""Stages as cached Prefect tasks: bodies, artifacts, cache keys, tracking."""
