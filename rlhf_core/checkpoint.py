@@ -7,7 +7,7 @@ not kept here.
 import dataclasses
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -26,8 +26,8 @@ class Policy(NamedTuple):
 
 def save_policy(policy: Policy, directory: Path) -> None:
     """Write the three files of a policy into the existing `directory`."""
-    config = {"vocab_size": policy.model.vocab_size, **dataclasses.asdict(policy.model.config)}
-    write_json(directory / "config.json", {"architecture": "rwkv7", **config})
+    config = {"architecture": "rwkv7", **dataclasses.asdict(policy.model.config)}
+    write_json(directory / "config.json", config)
     save_weights(policy.model, directory / "model.safetensors")
     policy.tokenizer.save(directory / "tokenizer.json")
 
@@ -44,14 +44,13 @@ def load_policy(directory: Path, device: str = "cpu") -> Policy:
     return Policy(model.to(device).eval(), tokenizer)
 
 
-def build_model(config: dict[str, object]) -> RWKV:
+def build_model(config: dict[str, Any]) -> RWKV:
     """The uninitialised model that a config.json describes."""
     sizes = dict(config)
     architecture = sizes.pop("architecture", None)
     if architecture != "rwkv7":
         raise ValueError(f"architecture is {architecture!r}; this reader knows 'rwkv7'")
-    vocab_size = int(str(sizes.pop("vocab_size")))
-    return RWKV(RWKVConfig(**{name: int(str(size)) for name, size in sizes.items()}), vocab_size)
+    return RWKV(RWKVConfig(**sizes))
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 class RWKVConfig:
     """Sizes of an RWKV-7 model; ranks are those of the low-rank maps inside time mixing.
 
+    A model pretrained here has the vocabulary of its tokenizer, of at most `vocab_size` tokens.
+
     Raises:
         ValueError: If a size is not positive or `dim` is no multiple of `head_size`.
     """
 
+    vocab_size: int = 1024
     dim: int = 128
     num_layers: int = 3
     head_size: int = 64

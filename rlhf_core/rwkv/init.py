@@ -19,7 +19,7 @@ def initialise(model: RWKV, generator: Generator) -> RWKV:
     """Fill all parameters of `model` in place and return it."""
     config = model.config
     model.emb.weight.uniform_(-1e-4, 1e-4, generator=generator)
-    ratio = model.vocab_size / config.dim
+    ratio = config.vocab_size / config.dim
     _orthogonal(model.head.weight, 0.5 * math.sqrt(max(ratio, 1.0)), generator)
     for layer, block in enumerate(model.layers):
         _initialise_block(block, layer, config.num_layers, generator)

@@ -56,14 +56,13 @@ class Block(nn.Module):
 class RWKV(nn.Module):
     """RWKV-7; weights are uninitialised until `rlhf_core.rwkv.init` or a checkpoint fills them."""
 
-    def __init__(self, config: RWKVConfig, vocab_size: int) -> None:
+    def __init__(self, config: RWKVConfig) -> None:
         super().__init__()
         self.config = config
-        self.vocab_size = vocab_size
-        self.emb = nn.Embedding(vocab_size, config.dim)
+        self.emb = nn.Embedding(config.vocab_size, config.dim)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
         self.ln_out = nn.LayerNorm(config.dim)
-        self.head = nn.Linear(config.dim, vocab_size, bias=False)
+        self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
 
     @property
     def layers(self) -> list[Block]:

@@ -1,0 +1,1 @@
+"""Is the model really better? Intervals over clusters, win rate, diversity."""

@@ -1,0 +1,45 @@
+"""Stage pretrain: a tokenizer and a small RWKV-7, from scratch."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rlhf_core.language.config import LanguageConfig
+from rlhf_core.rwkv.config import RWKVConfig
+from tasks.context import StageContext, Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainConfig:
+    """Config sections that the stage reads."""
+
+    model: RWKVConfig
+    pretrain: LanguageConfig
+
+
+def pretrain(context: StageContext, config: PretrainConfig, *, split: Path) -> Summary:
+    """Train a tokenizer and a language model on the pretraining text."""
+    import polars as pl
+
+    from rlhf_core.checkpoint import Policy
+    from rlhf_core.language.training import Document
+    from rlhf_core.rwkv.init import initialise
+    from rlhf_core.rwkv.model import RWKV
+    from rlhf_core.seeding import generator_for
+    from rlhf_core.tokenizer import train_tokenizer
+    from tasks.language_stage import fit_language_model
+    from tasks.texts import cut
+
+    texts = pl.read_parquet(split / "pretrain.parquet")["text"].to_list()
+    tokenizer = train_tokenizer(texts, config.model.vocab_size)
+    sizes = replace(config.model, vocab_size=tokenizer.vocab_size)
+    model = initialise(RWKV(sizes), generator_for(context.seed, "init")).to(context.device)
+    rows = ([*tokenizer.encode(text), tokenizer.eos_id] for text in texts)
+    ids, num_cut = cut(rows, config.pretrain.max_tokens)
+    summary = fit_language_model(
+        context,
+        Policy(model, tokenizer),
+        [Document(row, 0) for row in ids],
+        config.pretrain,
+        title="pretrain",
+    )
+    return {**summary, "vocab_size": tokenizer.vocab_size, "texts_cut": num_cut}
