@@ -1,0 +1,1 @@
+"""Rankers: who says which response is better."""

@@ -1,0 +1,335 @@
+"""ranking/1: one annotator's answer to one set. Parse and check, no store, no files.
+
+A row is read in a fixed order and refused with the first reason found, so that the same row gets
+the same code everywhere. A refusal is an error (quarantined), a repeat (DUPLICATE) or a doubt that
+waits for a person's decision (held): see outcome_of.
+
+Omitted on purpose: other formats (data.formats), and the tiers themselves (data.tiers).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from data.fields import (
+    check_keys,
+    check_schema,
+    require_id,
+    require_integer,
+    require_list,
+    require_text,
+    shorten,
+)
+from data.identity import canonical_json, sha256_text
+from data.jsonl import RowError
+from data.tiers import parse_flags, parse_quality, parse_tiers
+
+SCHEMA = "ranking/1"
+ROLES = ("annotator", "expert", "simulated", "import")
+CLOCK_SKEW = timedelta(minutes=5)
+MIN_MS_PER_WORD = 60
+
+Outcome = Literal["duplicate", "held", "quarantined"]
+
+_REQUIRED = frozenset(
+    {
+        "schema",
+        "event_id",
+        "set_id",
+        "annotator_id",
+        "revision",
+        "outcome",
+        "display_order",
+        "touched",
+        "started_at",
+        "submitted_at",
+        "active_ms",
+        "ui_version",
+    }
+)
+_OPTIONAL = frozenset(
+    ["coverage", "tiers", "quality", "flags", "skip_reason", "supersedes", "shown_sha256"],
+)
+_OUTCOMES = ("ranked", "skipped", "not_rankable")
+_HUMAN_ROLES = ("annotator", "expert")
+_MAX_MS = 2**32 - 1
+_MIN_QUALITY_GAP = 2
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """A valid ranking/1 row.
+
+    Attributes:
+        tiers: Response id -> tier, 1 = best, dense; responses that were not ranked are absent.
+        display_order: All response ids of the set as they stood on the page.
+        payload: The row as canonical JSON.
+    """
+
+    event_id: str
+    set_id: str
+    annotator_id: str
+    revision: int
+    supersedes: str | None
+    outcome: str
+    coverage: str | None
+    skip_reason: str | None
+    tiers: dict[str, int]
+    display_order: list[str]
+    quality: dict[str, int]
+    flags: dict[str, list[str]]
+    active_ms: int
+    started_at: datetime
+    submitted_at: datetime
+    ui_version: str
+    payload: str
+    payload_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetFacts:
+    """What rankings are checked against of one stored set."""
+
+    response_ids: frozenset[str]
+    generators: frozenset[str]
+    count_words: int
+    shown_sha256: str
+
+
+@dataclass(slots=True, kw_only=True)
+class KnownRankings:
+    """What rows of rankings are checked against; grows with each accepted ranking.
+
+    Attributes:
+        now: The clock of this machine, with a time zone.
+        new_role: Role under which an unknown annotator is registered; None refuses them.
+        sets: Set id -> facts, the sets of this run.
+        annotators: Annotator id -> (role, is active).
+        events: Event id -> hash of the stored payload.
+        revisions: (set id, annotator id) -> (highest revision, its ranking id).
+    """
+
+    now: datetime
+    new_role: str | None
+    sets: Mapping[str, SetFacts]
+    annotators: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    events: dict[str, str] = field(default_factory=dict)
+    revisions: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+
+    def add(self, ranking: Ranking) -> None:
+        """Remember an accepted ranking."""
+        self.events[ranking.event_id] = ranking.payload_sha256
+        answer = (ranking.revision, ranking.event_id)
+        self.revisions[(ranking.set_id, ranking.annotator_id)] = answer
+        if self.new_role is not None:
+            self.annotators.setdefault(ranking.annotator_id, (self.new_role, True))
+
+
+def outcome_of(error: RowError) -> Outcome:
+    """Sort a refused row: ignored, waiting for a person, or set aside as wrong."""
+    if error.code == "DUPLICATE":
+        return "duplicate"
+    if error.code in ("TOO_FAST", "QUALITY_CONTRADICTS_RANK"):
+        return "held"
+    return "quarantined"
+
+
+def validate_ranking(row: dict[str, Any], known: KnownRankings) -> Ranking:
+    """Check a ranking/1 row against its shape, its set and the ledger.
+
+    Raises:
+        RowError: The first reason against the row; code, field and message as in docs/formats.md.
+    """
+    check_schema(row, SCHEMA)
+    check_keys(row, _REQUIRED, _OPTIONAL)
+    event_id = _event_id(row)
+    payload = canonical_json({**row, "event_id": event_id})
+    digest = sha256_text(payload)
+    _check_repeat(event_id, digest, known)
+    facts = _known_set(row, known)
+    annotator_id, role = _annotator(row, facts, known)
+    revision, supersedes = _revision(row, annotator_id, known)
+    outcome, skip_reason = _outcome(row)
+    coverage, tiers = parse_tiers(row, outcome, facts.response_ids)
+    display_order = _display_order(row, facts)
+    _check_shown(row, facts)
+    started_at, submitted_at, active_ms = _times(row, known.now)
+    quality = parse_quality(row, facts.response_ids)
+    flags = parse_flags(row, facts.response_ids)
+    _check_touched(row, outcome)
+    if outcome == "ranked":
+        _hold_if_too_fast(active_ms, facts, role)
+        _hold_if_contradicting(tiers, quality)
+    return Ranking(
+        event_id=event_id,
+        set_id=row["set_id"],
+        annotator_id=annotator_id,
+        revision=revision,
+        supersedes=supersedes,
+        outcome=outcome,
+        coverage=coverage,
+        skip_reason=skip_reason,
+        tiers=tiers,
+        display_order=display_order,
+        quality=quality,
+        flags=flags,
+        active_ms=active_ms,
+        started_at=started_at,
+        submitted_at=submitted_at,
+        ui_version=require_text(row, "ui_version"),
+        payload=payload,
+        payload_sha256=digest,
+    )
+
+
+def event_id_of(row: Mapping[str, Any]) -> str | None:
+    """Return the event id of a row if it has a usable one, in lower case as it is stored."""
+    value = row.get("event_id")
+    return value.lower() if isinstance(value, str) and _UUID.fullmatch(value) else None
+
+
+def _event_id(row: dict[str, Any]) -> str:
+    event_id = event_id_of(row)
+    if event_id is None:
+        message = f"event_id is not a UUID: {shorten(row['event_id'])}"
+        raise RowError("BAD_EVENT_ID", "event_id", message)
+    return event_id
+
+
+def _check_repeat(event_id: str, digest: str, known: KnownRankings) -> None:
+    stored = known.events.get(event_id)
+    if stored == digest:
+        raise RowError("DUPLICATE", "event_id", "same event, same content: ignored")
+    if stored is not None:
+        message = "this event_id was already stored with other content"
+        raise RowError("IDEMPOTENCY_CONFLICT", "event_id", message)
+
+
+def _known_set(row: dict[str, Any], known: KnownRankings) -> SetFacts:
+    set_id = require_text(row, "set_id")
+    facts = known.sets.get(set_id)
+    if facts is None:
+        raise RowError("UNKNOWN_SET", "set_id", f"no ranking set {shorten(set_id)}")
+    return facts
+
+
+def _annotator(row: dict[str, Any], facts: SetFacts, known: KnownRankings) -> tuple[str, str]:
+    annotator_id = require_id(row, "annotator_id")
+    new = None if known.new_role is None else (known.new_role, True)
+    stored = known.annotators.get(annotator_id, new)
+    if stored is None:
+        raise RowError("UNKNOWN_ANNOTATOR", "annotator_id", f"no annotator {annotator_id!r}")
+    role, is_active = stored
+    if not is_active:
+        message = f"annotator {annotator_id!r} is inactive"
+        raise RowError("INACTIVE_ANNOTATOR", "annotator_id", message)
+    if annotator_id in facts.generators:
+        message = "the annotator wrote one of these responses"
+        raise RowError("SELF_AUTHORED", "annotator_id", message)
+    return annotator_id, role
+
+
+def _revision(
+    row: dict[str, Any], annotator_id: str, known: KnownRankings
+) -> tuple[int, str | None]:
+    revision = require_integer(row, "revision")
+    last, last_id = known.revisions.get((row["set_id"], annotator_id), (0, None))
+    if revision != last + 1:
+        message = f"revision {revision}; expected {last + 1}"
+        raise RowError("REVISION_CONFLICT", "revision", message)
+    supersedes = row.get("supersedes")
+    if isinstance(supersedes, str):
+        supersedes = supersedes.lower()
+    if supersedes != last_id:
+        message = "supersedes does not name the previous revision"
+        raise RowError("REVISION_CONFLICT", "supersedes", message)
+    return revision, last_id
+
+
+def _outcome(row: dict[str, Any]) -> tuple[str, str | None]:
+    outcome, skip_reason = row["outcome"], row.get("skip_reason")
+    if outcome not in _OUTCOMES:
+        raise RowError("BAD_OUTCOME", "outcome", f"outcome is {shorten(outcome)}")
+    if outcome != "skipped" and skip_reason is not None:
+        message = f"outcome is {outcome} but skip_reason was sent"
+        raise RowError("BAD_OUTCOME", "skip_reason", message)
+    if outcome == "skipped" and not skip_reason:
+        raise RowError("MISSING_FIELD", "skip_reason", "a skip needs skip_reason")
+    return outcome, None if skip_reason is None else require_text(row, "skip_reason")
+
+
+def _display_order(row: dict[str, Any], facts: SetFacts) -> list[str]:
+    order = require_list(row, "display_order")
+    names = [one for one in order if isinstance(one, str)]
+    if not len(names) == len(order) == len(facts.response_ids) or set(names) != facts.response_ids:
+        message = (
+            f"display_order is not a permutation of the {len(facts.response_ids)} responses"
+            f" of {row['set_id']}"
+        )
+        raise RowError("DISPLAY_ORDER", "display_order", message)
+    return names
+
+
+def _check_shown(row: dict[str, Any], facts: SetFacts) -> None:
+    if "shown_sha256" in row and row["shown_sha256"] != facts.shown_sha256:
+        message = "the text that was shown is not the stored text"
+        raise RowError("STALE_CONTENT", "shown_sha256", message)
+
+
+def _times(row: dict[str, Any], now: datetime) -> tuple[datetime, datetime, int]:
+    started_at, submitted_at = _time(row, "started_at"), _time(row, "submitted_at")
+    for name, at in (("started_at", started_at), ("submitted_at", submitted_at)):
+        if at > now + CLOCK_SKEW:
+            message = f"{name} is {at.isoformat()}, more than 5 minutes after the server clock"
+            raise RowError("FUTURE_TIME", name, message)
+    if submitted_at < started_at:
+        raise RowError("TIME_ORDER", "submitted_at", "submitted before it was started")
+    active_ms = require_integer(row, "active_ms")
+    if not 0 <= active_ms <= _MAX_MS:
+        raise RowError("BAD_DURATION", "active_ms", f"active_ms is {active_ms}")
+    if timedelta(milliseconds=active_ms) > submitted_at - started_at:
+        raise RowError("BAD_DURATION", "active_ms", "active time is longer than wall time")
+    return started_at, submitted_at, active_ms
+
+
+def _time(row: dict[str, Any], name: str) -> datetime:
+    text = require_text(row, name)
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise RowError("BAD_TIME", name, f"{name} is not a time: {shorten(text)}") from None
+    raise RowError("BAD_TIME", name, f"{name} has no time zone: {shorten(text)}")
+
+
+def _check_touched(row: dict[str, Any], outcome: str) -> None:
+    if row["touched"] is not True and outcome == "ranked":
+        message = "submitted without any change to the starting state"
+        raise RowError("UNTOUCHED", "touched", message)
+
+
+def _hold_if_too_fast(active_ms: int, facts: SetFacts, role: str) -> None:
+    # Reading time says something about people only.
+    least = MIN_MS_PER_WORD * facts.count_words
+    if role in _HUMAN_ROLES and active_ms < least:
+        message = f"{active_ms} ms for {facts.count_words} words; held for review under {least} ms"
+        raise RowError("TOO_FAST", "active_ms", message)
+
+
+def _hold_if_contradicting(tiers: dict[str, int], quality: dict[str, int]) -> None:
+    scored = sorted((tier, name) for name, tier in tiers.items() if name in quality)
+    gaps = [
+        (quality[worse] - quality[better], better, worse)
+        for index, (tier, better) in enumerate(scored)
+        for lower, worse in scored[index + 1 :]
+        if tier < lower
+    ]
+    gap, better, worse = max(gaps, key=lambda one: one[0], default=(0, "", ""))
+    if gap >= _MIN_QUALITY_GAP:
+        scores = f"{quality[better]} against {quality[worse]}"
+        message = f"{better} ranks above {worse} but scores {scores}"
+        raise RowError("QUALITY_CONTRADICTS_RANK", f"quality.{better}", message)

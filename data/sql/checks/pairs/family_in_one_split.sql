@@ -1,0 +1,9 @@
+-- Families that stand in two splits.
+-- Grain: one row per family; must be empty.
+select
+    family_id,
+    min(prompt_id) as first_prompt_id,
+    max(prompt_id) as last_prompt_id
+from stg_prompts
+group by family_id
+having count(distinct split) > 1;

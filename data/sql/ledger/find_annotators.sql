@@ -1,0 +1,6 @@
+-- Grain: one row per annotator.
+select
+    annotator_id,
+    role,
+    is_active
+from annotator;

@@ -1,0 +1,3 @@
+-- Grain: one row.
+select version
+from store_version;

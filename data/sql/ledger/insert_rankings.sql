@@ -1,0 +1,19 @@
+-- Parameters: the frame new_rankings.
+insert into ranking (
+    ranking_id, set_id, annotator_id, revision, supersedes, outcome, coverage, skip_reason, active_ms,
+    started_at, submitted_at, ui_version
+)
+select
+    ranking_id,
+    set_id,
+    annotator_id,
+    revision,
+    supersedes,
+    outcome,
+    coverage,
+    skip_reason,
+    active_ms,
+    started_at,
+    submitted_at,
+    ui_version
+from new_rankings;

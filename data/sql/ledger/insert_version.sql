@@ -1,0 +1,3 @@
+-- Parameters: $version.
+insert into store_version (version)
+values ($version);

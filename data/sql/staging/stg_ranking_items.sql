@@ -1,0 +1,10 @@
+-- What each ranking says of each response; tier is null where it was not ranked.
+-- Grain: one row per ranking and response.
+select
+    ---------- ids
+    ranking_id,
+    response_id,
+
+    ---------- numerics
+    cast(tier as integer) as tier
+from ranking_item;

@@ -1,0 +1,124 @@
+"""Runs a stage's body once: load the inputs, call it, keep the payload, log it.
+
+Order of truth: first the artifact (fsynced, renamed), then how it was made, then the ledger row,
+then MLflow. A kill in between leaves only what the next run sweeps or finds whole.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from tasks.artifacts import ArtifactRef, ArtifactStore
+from tasks.caching import config_identity
+from tasks.context import StageContext
+from tasks.outputs import log_inputs, log_outputs
+from tasks.stage import Order, StageRecord
+from tasks.stage_log import JSON, StageLog, Summary, write_json
+from tasks.tracking import Tracker, flatten
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """Where stages are made.
+
+    Attributes:
+        var: The directory of all mutable state.
+        store: The artifact store.
+        tracker: MLflow.
+        record_artifact: Writes the ledger's row about an artifact; called once per execution.
+    """
+
+    var: Path
+    store: ArtifactStore
+    tracker: Tracker
+    record_artifact: Callable[[StageRecord, Order], None]
+
+
+def produce(order: Order, shop: Workshop) -> StageRecord:
+    """Run the body of one stage and keep what it makes.
+
+    Raises:
+        ArtifactError: An input is missing or damaged.
+        Exception: Whatever the body raises; nothing of it stays in the store then.
+    """
+    name = order.stage.name
+    inputs = {n: None if ref is None else shop.store.load(ref) for n, ref in order.inputs.items()}
+    scratch = shop.store.scratch(name)
+    payload, log = _prepare(scratch)
+    run_id = shop.tracker.start_stage(name, order.key.hex)
+    try:
+        start = time.monotonic()
+        with shop.tracker.live_metrics(run_id, log.directory / "metrics.jsonl"):
+            summary = _call_body(order, shop.var, payload, log, inputs)
+        seconds = round(time.monotonic() - start, 3)
+        log.summary(summary)
+        log_inputs(log, {n: path for n, path in inputs.items() if path is not None})
+        rows = log_outputs(log, name, payload)
+        ref = shop.store.publish(name, payload)
+        _write_made(log, order, ref, seconds, rows)
+        made = shop.store.publish_made(ref, order.key.hex, log.directory)
+        record = StageRecord(
+            kind=name,
+            sha256=ref.sha256,
+            cache_key=order.key.hex,
+            mlflow_run_id=run_id,
+            seconds=seconds,
+            summary=summary,
+        )
+        shop.record_artifact(record, order)
+    except BaseException as error:
+        shop.tracker.end_stage(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    shop.tracker.finish_stage(run_id, made)
+    return record
+
+
+def _prepare(scratch: Path) -> tuple[Path, StageLog]:
+    payload, log = scratch / "payload", scratch / "log"
+    payload.mkdir()
+    log.mkdir()
+    return payload, StageLog(log)
+
+
+def _call_body(
+    order: Order, var: Path, payload: Path, log: StageLog, inputs: dict[str, Path | None]
+) -> Summary:
+    if order.uses_torch:
+        import torch
+
+        torch.set_num_threads(order.threads)
+    context = StageContext(
+        out=payload,
+        seed=order.seed,
+        threads=order.threads,
+        device=order.device,
+        var=var,
+        log=log,
+    )
+    return order.stage.body(context, order.config, **inputs)
+
+
+def _write_made(
+    log: StageLog, order: Order, ref: ArtifactRef, seconds: float, rows: dict[str, JSON]
+) -> None:
+    """Write made.json: what went in, what came out, with what and when."""
+    config = config_identity(order.config)
+    made: dict[str, JSON] = {
+        "stage": order.stage.name,
+        "sha256": ref.sha256,
+        "payload": f"artifacts/{ref.kind}/{ref.sha256[:12]}",
+        "cache_key": order.key.hex,
+        "key_parts": order.key.parts,
+        "params": flatten(config) if isinstance(config, dict) else {},
+        "rows": rows,
+        "seconds": seconds,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in ("torch", "polars", "duckdb", "prefect")},
+    }
+    write_json(log.directory / "made.json", made)

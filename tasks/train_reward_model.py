@@ -1,0 +1,100 @@
+"""Stage train_reward_model: the reward model, its accuracy on held-out families, its scale."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlhf_core.reward.config import RewardConfig
+from tasks.context import StageContext, Summary
+
+if TYPE_CHECKING:
+    from tasks.ranked import RankedDialogue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRewardModelConfig:
+    """Config sections that the stage reads."""
+
+    reward: RewardConfig
+
+
+def train_reward_model(
+    context: StageContext, config: TrainRewardModelConfig, *, sft: Path, build_pairs: Path
+) -> Summary:
+    """Train the reward model on the ranked pairs; keep the epoch that validates best."""
+    import torch
+
+    from rlhf_core.checkpoint import load_policy, write_json
+    from rlhf_core.reward.checkpoint import Scorer, save_scorer
+    from rlhf_core.reward.normalisation import fit_normalisation
+    from rlhf_core.reward.training import score_prompts
+    from tasks.cross_validation import cross_validate
+    from tasks.plots import curves, histograms
+    from tasks.ranked import read_ranked
+    from tasks.reward_fit import fit_reward_model
+
+    policy = load_policy(sft, context.device)
+    pad_id = policy.tokenizer.pad_id
+    ranked = read_ranked(build_pairs, policy.tokenizer, config.reward.max_tokens)
+    train, validation = ranked.of("train"), ranked.of("validation")
+    cross_validation = cross_validate(context, policy, [*train, *validation], config.reward)
+    fit = fit_reward_model(
+        context,
+        policy,
+        [d.ranked for d in train],
+        [d.ranked for d in validation],
+        config.reward,
+        title="reward model",
+    )
+    for step, metrics in enumerate(fit.history):
+        context.log.metrics(step, metrics)
+    names = ["reward/loss", "reward/accuracy", "reward/margin"]
+    context.log.figure("training", curves(fit.history, names, x_label="step", title="reward model"))
+
+    train_scores, validation_scores = (
+        score_prompts(
+            fit.model,
+            [d.ranked for d in dialogues],
+            batch_size=config.reward.batch_size,
+            pad_id=pad_id,
+        )
+        for dialogues in (train, validation)
+    )
+    samples = {"train": list(chain(*train_scores)), "validation": list(chain(*validation_scores))}
+    context.log.figure(
+        "scores", histograms(samples, x_label="raw score", title="scores of SFT responses")
+    )
+    log_calibration(context, validation, validation_scores)
+    normalisation = fit_normalisation(torch.tensor(samples["train"]))
+    save_scorer(Scorer(fit.model, normalisation, policy.tokenizer), context.out)
+    write_json(context.out / "cross_validation.json", cross_validation)
+    return {
+        "train_prompts": sum(bool(d.ranked.pairs) for d in train),
+        "train_pairs": sum(len(d.ranked.pairs) for d in train),
+        "validation_pairs": sum(len(d.ranked.pairs) for d in validation),
+        "best_epoch": fit.epoch,
+        "label_accuracy": fit.accuracy,
+        "texts_cut": ranked.texts_cut,
+        "pairs_dropped": ranked.pairs_dropped,
+    }
+
+
+def log_calibration(
+    context: StageContext, dialogues: Sequence["RankedDialogue"], scores: Sequence[Sequence[float]]
+) -> None:
+    """Plot how often labels agree with the model, by the model's own confidence."""
+    from math import exp
+
+    from tasks.plots import calibration
+
+    margins = [
+        own[chosen] - own[rejected]
+        for dialogue, own in zip(dialogues, scores, strict=True)
+        for chosen, rejected in dialogue.ranked.pairs
+    ]
+    if margins:
+        confidences = [1 / (1 + exp(-abs(margin))) for margin in margins]
+        agrees = [float(margin > 0) for margin in margins]
+        context.log.figure("calibration", calibration(confidences, agrees))
