@@ -24,7 +24,7 @@ from data.hardening import harden
 from data.queries import load, names
 from data.snapshot import TABLES, copy_query
 
-_VIEWS = ("training_rankings", "comparisons")
+_VIEWS = ("marts/training_rankings", "marts/comparisons")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +68,7 @@ def build_pairs(snapshot: Path, out: Path, config: PairsConfig) -> dict[str, int
     """
     with duckdb.connect(":memory:", config={"threads": 2}) as con:
         harden(con, [snapshot, out])
-        _create_views(con, snapshot)
-        _create_pairs(con, config)
+        create_tables(con, snapshot, config)
         counts = _counts(con)
         if not counts["count_pairs"]:
             raise InputError(_no_pairs(counts, config))
@@ -79,17 +78,19 @@ def build_pairs(snapshot: Path, out: Path, config: PairsConfig) -> dict[str, int
     return counts
 
 
-def _create_views(con: duckdb.DuckDBPyConnection, snapshot: Path) -> None:
+def create_tables(con: duckdb.DuckDBPyConnection, snapshot: Path, config: PairsConfig) -> None:
+    """Create the views of staging and marts over a snapshot, and the table `pairs`.
+
+    Args:
+        con: A connection that may read the snapshot.
+        snapshot: Directory with the tables of data.snapshot.
+        config: Which pairs are built.
+    """
     for table in TABLES:
         path = glob.escape(str((snapshot / f"{table}.parquet").resolve()))
         con.read_parquet(path).create_view(table)
-    for name in names("staging"):
-        con.sql(load(name)).create_view(name.removeprefix("staging/"))
-    for name in _VIEWS:
-        con.sql(load(f"marts/{name}")).create_view(name)
-
-
-def _create_pairs(con: duckdb.DuckDBPyConnection, config: PairsConfig) -> None:
+    for name in (*names("staging"), *_VIEWS):
+        con.sql(load(name)).create_view(name.rpartition("/")[2])
     parameters = {}
     if config.mode == "consensus":
         parameters = {"min_votes": config.min_votes, "min_lean": config.min_lean}

@@ -141,7 +141,7 @@ def validate_ranking(row: dict[str, Any], known: KnownRankings) -> Ranking:
     """Check a ranking/1 row against its shape, its set and the ledger.
 
     Raises:
-        RowError: The first reason against the row; code, field and message as in docs/formats.md.
+        RowError: The first reason against the row; code, field and message name it.
     """
     check_schema(row, SCHEMA)
     check_keys(row, _REQUIRED, _OPTIONAL)

@@ -142,7 +142,7 @@ def parse_set(row: dict[str, Any]) -> ResponseSet:
     """Check the shape of a set/1 row.
 
     Raises:
-        RowError: Code, field and message as in docs/formats.md.
+        RowError: With code, field and message of the first fault.
     """
     check_schema(row, SCHEMA)
     check_keys(row, _REQUIRED, _OPTIONAL)

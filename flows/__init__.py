@@ -1,0 +1,1 @@
+"""The Prefect flow, its configuration and the command line."""

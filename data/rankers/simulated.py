@@ -14,7 +14,7 @@ References:
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from typing import Any
@@ -97,18 +97,19 @@ def rank_sets(
     Returns:
         Rankings and a report.
     """
-    names = _annotator_ids(sets, config, seed)
-    work = assign(sets, config, seed=seed)
     rows: list[dict[str, Any]] = []
     reports: list[AnnotatorReport] = []
     answers: list[dict[str, Tiers]] = []
-    for index, (name, target) in enumerate(zip(names, config.annotators, strict=True)):
-        opinions = [_opinion(it, gold, config, seed, index) for it in work[index]]
+    work = zip(assign(sets, config, seed=seed), config.annotators, strict=True)
+    for index, (own_sets, target) in enumerate(work):
+        opinions = [_opinion(it, gold, config, seed, index) for it in own_sets]
         sigma = calibrate(opinions, target)
         tiers = [rank(opinion, sigma) for opinion in opinions]
-        rows.extend(_rows(name, work[index], tiers))
+        own = {it.set_id: tiers_of for it, tiers_of in zip(own_sets, tiers, strict=True)}
+        name = _annotator_id(index, own)
+        rows.extend(_rows(name, own_sets, tiers))
         reports.append(_report(name, target, sigma, opinions))
-        answers.append({it.set_id: own for it, own in zip(work[index], tiers, strict=True)})
+        answers.append(own)
     count_answers = sum(len(own) for own in answers)
     return SimulatedRankings(
         rows=tuple(rows),
@@ -162,15 +163,13 @@ def mutual_agreement(answers: Sequence[Mapping[str, Tiers]]) -> float | None:
     return sum(shares) / len(shares) if shares else None
 
 
-def _annotator_ids(sets: Sequence[ResponseSet], config: RankConfig, seed: int) -> list[str]:
-    """Ids that no other config, seed or collection of sets shares.
+def _annotator_id(index: int, answers: Mapping[str, Tiers]) -> str:
+    """An id that names what this annotator said.
 
-    Calibration looks at all sets, so another collection makes other annotators: under one id they
-    would give one set two answers.
+    Any change of sets, config, seed, gold or code that changes an answer makes another annotator:
+    under one id they would give one set two answers, which the ledger refuses.
     """
-    known = [asdict(config), seed, sorted(it.set_id for it in sets)]
-    digest = _digest(canonical_json(known))[:12]
-    return [f"sim_{index}_{digest}" for index in range(1, len(config.annotators) + 1)]
+    return f"sim_{index + 1}_{_digest(canonical_json([index, answers]))[:12]}"
 
 
 def _opinion(

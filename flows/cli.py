@@ -1,0 +1,145 @@
+"""The command line, `rlhf`: what the commands are, and the text that teaches them.
+
+Each command's work is in a module of its own, imported when it is called: `rlhf stages` must not
+wait for Prefect. A user's mistake is printed as one message with exit code 2, never a traceback.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from data.errors import InputError
+from tasks.code_digest import PACKAGES
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help=(
+        "Train a small language model from human preferences: corpus, fine-tuning, rankings, "
+        "reward model, PPO, evaluation.\n\n"
+        "Start with `rlhf run`. A second `rlhf run` takes every finished stage from the cache. "
+        "All state lives in var/ (or where RLHF_VAR points)."
+    ),
+)
+
+ConfigOption = Annotated[
+    str,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="NAME_OR_PATH",
+        help="A shipped config (demo, smoke, ...) or a TOML file. A file starts from a shipped "
+        'one with `base = "demo"` and states only what it changes.',
+    ),
+]
+OverrideOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one value, written as in TOML: `--set ppo.kl_coef=0.2`. May be repeated.",
+    ),
+]
+
+
+@app.command()
+def run(
+    config: ConfigOption = "demo",
+    overrides: OverrideOption = None,
+    from_stage: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Make this stage and those after it again, even if cached.",
+        ),
+    ] = "",
+    until_stage: Annotated[
+        str, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")
+    ] = "",
+) -> None:
+    """Run the pipeline; finished stages with unchanged inputs come from the cache.
+
+    Examples:
+    * `rlhf run` runs the demo.
+    * `rlhf run --set ppo.learning_rate=1e-4` reruns PPO and what follows it.
+    * `rlhf run --config mine.toml --until build_pairs` stops before the reward model.
+
+    Exit codes: 0 done, 1 a stage failed, 2 a mistake in what was given, 130 interrupted.
+    """
+    from flows.run_command import run_pipeline
+
+    with _plain_mistakes():
+        code = run_pipeline(config, overrides or [], from_stage, until_stage)
+    raise typer.Exit(code)
+
+
+@app.command()
+def stages() -> None:
+    """List the stages in order: what each reads, and what it does."""
+    from flows.tables import print_stages
+
+    with _plain_mistakes():
+        print_stages()
+
+
+@app.command()
+def doctor() -> None:
+    """Check versions, paths, ports and locks, and say how to mend what is wrong."""
+    from flows.doctor import print_checks
+
+    with _plain_mistakes():
+        raise typer.Exit(print_checks())
+
+
+@app.command()
+def ui(
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect UI.")] = 4200,
+) -> None:
+    """Open the MLflow and Prefect UIs of var/ on 127.0.0.1 until Ctrl-C."""
+    from flows.ui import serve_ui
+
+    with _plain_mistakes():
+        serve_ui(mlflow_port=mlflow_port, prefect_port=prefect_port)
+
+
+def main() -> None:
+    """Entry point of the `rlhf` command."""
+    _show_our_warnings()
+    try:
+        app(prog_name="rlhf")
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Prefect's background threads outlive the flow and hold its code; taken down with them,
+        # DuckDB's binding prints pages about "leaks". Everything is closed and written by now.
+        os._exit(end.code if isinstance(end.code, int) else 1)
+
+
+def _show_our_warnings() -> None:
+    """On stderr; only those of our packages, for Prefect would log each failure once more."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    for package in PACKAGES:
+        logging.getLogger(package).addHandler(handler)
+
+
+@contextmanager
+def _plain_mistakes() -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        sys.stderr.write(f"rlhf: {error}\n")
+        raise typer.Exit(2) from None
+
+
+if __name__ == "__main__":
+    main()

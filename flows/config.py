@@ -1,0 +1,58 @@
+"""RunConfig: everything that a run can be told, checked before anything starts.
+
+Each section is the frozen dataclass of the package that uses it; functions take those, never
+RunConfig. Every field has a default, so a file states only what it changes. Reading files and
+wording errors is flows/config_files.py.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data.corpus_config import CorpusConfig
+from data.pairs import PairsConfig
+from data.prompts import SampleConfig
+from data.rankers.config import RankConfig
+from flows.config_files import merge, read_layers
+from rlhf_core.evaluation.config import EvaluateConfig
+from rlhf_core.generation_config import GenerateConfig
+from rlhf_core.language.config import LanguageConfig
+from rlhf_core.ppo.config import PPOConfig
+from rlhf_core.reward.config import RewardConfig
+from rlhf_core.rwkv.config import RWKVConfig
+from tasks.registry_config import RegistryNames
+
+
+class RunConfig(BaseModel):
+    """The configuration of one run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("run", description="Name of the run for people; changes no result.")
+    base: str = Field(
+        "", description="A shipped config's name or a TOML file whose values this one overrides."
+    )
+    seed: int = Field(0, ge=0, description="Seed of all that is random.")
+    threads: int = Field(2, ge=1, description="CPU threads for torch; other counts, other bits.")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where torch computes.")
+    corpus: CorpusConfig = CorpusConfig()
+    model: RWKVConfig = RWKVConfig()
+    pretrain: LanguageConfig = LanguageConfig()
+    sft: LanguageConfig = LanguageConfig()
+    sample: SampleConfig = SampleConfig()
+    generate: GenerateConfig = GenerateConfig()
+    rank: RankConfig = RankConfig()
+    pairs: PairsConfig = PairsConfig()
+    reward: RewardConfig = RewardConfig()
+    ppo: PPOConfig = PPOConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    registry: RegistryNames = RegistryNames()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_base(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not values.get("base"):
+            return values
+        for layer in reversed(read_layers(str(values["base"]))):
+            values = merge(layer.values, values)
+        return values

@@ -1,0 +1,187 @@
+"""Reads config files and `--set` overrides, and words what is wrong with them.
+
+A config is a stack of layers: the file named by `base` (which may have a base too), the file
+itself, the overrides. The later wins, key by key. An error names the layer that set the key.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from data.errors import InputError
+
+if TYPE_CHECKING:
+    from flows.config import RunConfig
+
+SHIPPED = Path(__file__).parent / "config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """The values of one source.
+
+    Attributes:
+        source: The file, or the option, for error messages.
+        values: Nested tables.
+    """
+
+    source: str
+    values: dict[str, Any]
+
+
+def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> "RunConfig":
+    """The run's config from a shipped name or a TOML file, and `key=value` overrides.
+
+    Args:
+        name_or_path: "demo" or "path/to/file.toml".
+        overrides: For example ["ppo.kl_coef=0.2", "seed=1"]; values as in TOML, bare words allowed.
+
+    Raises:
+        InputError: A file is missing or malformed, or a key is unknown, of the wrong type or out of
+            range; the message names the file, the dotted key and the mend.
+    """
+    from flows.config import RunConfig
+
+    above = [parse_override(text) for text in overrides]
+    layers = [*read_layers(name_or_path), *above]
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = merge(values, layer.values)
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_explain(error, layers, RunConfig)) from None
+    for key in coerced_keys(values, config.model_dump()):
+        raise InputError(
+            f"{_source_of(key, layers)}: {'.'.join(key)} has the wrong type: it is written as "
+            f"{_value_at(values, key)!r}. Write numbers without quotes and true or false as such."
+        )
+    return config
+
+
+def read_layers(name_or_path: str, above: tuple[Path, ...] = ()) -> list[Layer]:
+    """The layers of a file, that of its deepest base first.
+
+    Raises:
+        InputError: A file is missing, is not TOML, or is its own base.
+    """
+    path = find_config(name_or_path)
+    if path in above:
+        raise InputError(f"{path}: base leads back to this file. Remove one base.")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    layer = Layer(source=str(path), values=values)
+    base = values.get("base")
+    below = read_layers(base, (*above, path)) if isinstance(base, str) and base else []
+    return [*below, layer]
+
+
+def find_config(name_or_path: str) -> Path:
+    """The file that a name or a path means.
+
+    Raises:
+        InputError: There is none.
+    """
+    shipped = SHIPPED / f"{name_or_path}.toml"
+    path = Path(name_or_path)
+    if path.suffix != ".toml" and shipped.is_file():
+        return shipped
+    if path.is_file():
+        return path.resolve()
+    names = sorted(p.stem for p in SHIPPED.glob("*.toml"))
+    close = difflib.get_close_matches(name_or_path, names, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise InputError(
+        f"config {name_or_path}: no such file and no shipped config.{hint} "
+        f"Shipped configs: {', '.join(names) or 'none'}."
+    )
+
+
+def parse_override(text: str) -> Layer:
+    """One `--set key=value` as a layer.
+
+    Raises:
+        InputError: There is no `=`.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {text}: write key=value, for example --set ppo.kl_coef=0.2")
+    try:
+        parsed: Any = tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    for part in reversed(key.strip().split(".")):
+        parsed = {part: parsed}
+    return Layer(source=f"--set {text}", values=parsed)
+
+
+def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """`low` with the values of `high` over it; tables are merged key by key."""
+    merged = dict(low)
+    for key, value in high.items():
+        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both_tables else value
+    return merged
+
+
+def coerced_keys(
+    given: Mapping[str, Any], taken: Mapping[str, Any], prefix: tuple[str, ...] = ()
+) -> list[tuple[str, ...]]:
+    """Keys whose text or truth value was silently turned into another type ("3" into 3)."""
+    keys: list[tuple[str, ...]] = []
+    for name, value in given.items():
+        key, result = (*prefix, name), taken.get(name)
+        if isinstance(value, Mapping) and isinstance(result, Mapping):
+            keys += coerced_keys(value, result, key)
+        elif type(value) is not type(result) and _is_text_or_truth(value, result):
+            keys.append(key)
+    return keys
+
+
+def _is_text_or_truth(*values: object) -> bool:
+    return any(isinstance(value, str | bool) for value in values)
+
+
+def _explain(error: ValidationError, layers: Sequence[Layer], model: type[BaseModel]) -> str:
+    """The first error of a validation as one sentence with the mend."""
+    first = error.errors(include_url=False)[0]
+    key = tuple(str(part) for part in first["loc"])
+    dotted = ".".join(key)
+    where = _source_of(key, layers)
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        close = difflib.get_close_matches(key[-1], _known_keys(model, key[:-1]), n=1)
+        hint = f"Did you mean {'.'.join((*key[:-1], close[0]))}?" if close else "Remove it."
+        return f"{where}: unknown key {dotted}. {hint}"
+    text = str(first["msg"]).removeprefix("Value error, ")
+    return f"{where}: {dotted}: {text}"
+
+
+def _known_keys(model: type[BaseModel], table: tuple[str, ...]) -> list[str]:
+    fields: Any = model.model_fields
+    for name in table:
+        fields = getattr(fields[name].annotation, "__dataclass_fields__", {})
+    return list(fields)
+
+
+def _source_of(key: Sequence[str], layers: Sequence[Layer]) -> str:
+    """The last layer that sets `key`, or a key in it or above it."""
+    for length in range(len(key), 0, -1):
+        for layer in reversed(layers):
+            if _value_at(layer.values, key[:length]) is not None:
+                return layer.source
+    return layers[-1].source
+
+
+def _value_at(values: Any, key: Sequence[str]) -> Any:
+    for name in key:
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values

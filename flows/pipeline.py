@@ -1,0 +1,93 @@
+"""The Prefect flow: the whole pipeline as cached tasks.
+
+It works the same under `rlhf run`, a worker or a notebook; the command line adds an API where
+there is none and words the outcome.
+"""
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.states import Crashed
+
+from flows.config import RunConfig
+from flows.environment import prepare_environment, var_directory
+from flows.locks import run_lock
+from flows.outcome import Span
+from flows.spine import repository_root, run_tracked
+from flows.stages import pipeline_stages, stages_not_needed
+from tasks.artifacts import ArtifactStore
+from tasks.code_digest import SourceTree
+from tasks.ledger import ledger_of
+from tasks.produce import Workshop
+from tasks.tracking import Tracker
+
+FLOW_NAME = "rlhf"
+
+
+@flow(name=FLOW_NAME, flow_run_name="{config.name}", validate_parameters=True)
+def rlhf(
+    config: RunConfig = RunConfig(),  # noqa: B008 - frozen
+    from_stage: str = "",
+    until_stage: str = "",
+) -> list[dict[str, Any]]:
+    """Train a policy from human preferences: corpus, rankings, reward model, PPO, evaluation.
+
+    Args:
+        config: All that the run can be told.
+        from_stage: Make this stage and those after it again, cached or not.
+        until_stage: Stop after this stage.
+
+    Returns:
+        One object a stage: name, state, seconds, artifact, summary.
+    """
+    var = var_directory()
+    prepare_environment(var)
+    stages = pipeline_stages()
+    span = Span(first=from_stage, last=until_stage)
+    span.check(stages)
+    flow_run_id = str(runtime.flow_run.id or uuid.uuid4())
+    with run_lock(var):
+        shop = Workshop(
+            var=var,
+            store=ArtifactStore(root=var / "artifacts"),
+            tracker=Tracker(var),
+            record_artifact=ledger_of(var, flow_run_id),
+        )
+        rows = run_tracked(
+            stages,
+            config,
+            shop,
+            SourceTree(root=repository_root()),
+            flow_run_id=flow_run_id,
+            not_needed=stages_not_needed(config),
+            span=span,
+        )
+    return [row.as_json() for row in rows]
+
+
+def close_dead_runs(names: Iterable[str] = (FLOW_NAME,)) -> int:
+    """Mark flow runs that killed processes left RUNNING as crashed; the caller holds the lock.
+
+    Only for an API of our own: on a shared one they may run elsewhere.
+    """
+    running = FlowRunFilterStateType(any_=[StateType.RUNNING])
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=list(names))),
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=running)),
+        )
+        for run in runs:
+            state: Any = Crashed(message="The process of this run was killed.")
+            client.set_flow_run_state(run.id, state, force=True)
+    return len(runs)

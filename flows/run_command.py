@@ -1,0 +1,108 @@
+"""`rlhf run`: the flow with an API around it, and its outcome in words.
+
+Order matters for the start-up time: the configuration is checked before anything is started, and
+the Prefect server comes up while Prefect and MLflow are being imported.
+"""
+
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from data.errors import InputError
+from flows.api import prefect_api
+from flows.config import RunConfig
+from flows.config_files import load_config
+from flows.environment import prepare_environment, var_directory
+from flows.locks import run_lock
+from flows.outcome import Span, StageFailedError
+from flows.stages import pipeline_stages
+from flows.tables import print_rows
+
+EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def run_pipeline(config_name: str, overrides: Sequence[str], first: str, last: str) -> int:
+    """Run the pipeline and print how it went.
+
+    Args:
+        config_name: A shipped config's name or a TOML file.
+        overrides: `key=value` texts.
+        first: Stage to make again, with those after it; empty for none.
+        last: Stage to stop after; empty for the last.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        InputError: A mistake that is found before a stage starts.
+    """
+    var = var_directory()
+    config = load_config(config_name, overrides)
+    Span(first=first, last=last).check(pipeline_stages())
+    again = _command(config_name, overrides, last)
+    prepare_environment(var)
+    with run_lock(var), _sigterm_as_interrupt():
+        try:
+            with prefect_api() as wait_for_api:
+                rows = _run_flow(wait_for_api, config, first, last)
+        except KeyboardInterrupt:
+            text = "Interrupted; finished stages are kept. Continue with:"
+            sys.stderr.write(f"\n{text}\n  {again}\n")
+            return EXIT_INTERRUPTED
+        except StageFailedError as error:
+            return _explain(error, again)
+    print_rows(rows)
+    sys.stdout.write("\nOpen the MLflow and Prefect pages of this run with:  rlhf ui\n")
+    return 0
+
+
+def _run_flow(
+    wait_for_api: Any, config: RunConfig, first: str, last: str
+) -> Sequence[dict[str, Any]]:
+    from flows.pipeline import close_dead_runs, rlhf
+    from tasks.tracking import preload
+
+    preload()
+    if wait_for_api():
+        close_dead_runs()
+    rows: Any = rlhf(config, first, last)
+    return list(rows)
+
+
+def _command(config_name: str, overrides: Sequence[str], last: str) -> str:
+    """The command that continues this run; `--from` is left out, for it would begin again."""
+    words = ["rlhf", "run", "--config", config_name]
+    words += [word for text in overrides for word in ("--set", text)]
+    words += ["--until", last] if last else []
+    return shlex.join(words)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Make SIGTERM what Ctrl-C is; Prefect notes the crash and passes the signal on to us."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _explain(error: StageFailedError, again: str) -> int:
+    """Say which stage ended the run, why, and how to go on. Returns the exit code."""
+    print_rows([row.as_json() for row in error.rows])
+    cause = error.__cause__ or error
+    if isinstance(cause, InputError):
+        sys.stderr.write(f"\nStage {error.stage} cannot go on: {cause}\n")
+    else:
+        traceback.print_exception(cause)
+        sys.stderr.write(f"\nStage {error.stage} failed: {type(cause).__name__}: {cause}\n")
+    sys.stderr.write(f"Finished stages are kept. When it is mended, continue with:\n  {again}\n")
+    return EXIT_MISTAKE if isinstance(cause, InputError) else EXIT_FAILED

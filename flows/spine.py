@@ -1,0 +1,145 @@
+"""Runs the stages of a pipeline in order inside a Prefect flow.
+
+Omitted on purpose: which stages there are (flows/stages.py) and what they do (tasks/).
+"""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from data.errors import InputError
+from flows.outcome import Span, StageFailedError, StageRow
+from tasks.artifacts import ArtifactRef
+from tasks.code_digest import SourceTree
+from tasks.engine import run_stage
+from tasks.produce import Workshop
+from tasks.stage import Stage, order_stage
+from tasks.tracking import flatten
+
+
+def run_stages(
+    stages: Sequence[Stage],
+    config: BaseModel,
+    shop: Workshop,
+    source: SourceTree,
+    *,
+    not_needed: Mapping[str, str] | None = None,
+    span: Span | None = None,
+) -> list[StageRow]:
+    """Do the stages in their order; the caller is a Prefect flow.
+
+    Args:
+        stages: The table.
+        config: The run's config.
+        shop: Where stages are made.
+        source: Where the code lies, for the cache keys.
+        not_needed: {stage that this config makes superfluous: why}.
+        span: Which part of the table to do.
+
+    Raises:
+        StageFailedError: A stage raised; its record stays out of the cache.
+    """
+    span = span or Span()
+    run = _Run(config=config, shop=shop, source=source, not_needed=not_needed or {})
+    refresh = False
+    for index, stage in enumerate(stages):
+        refresh = refresh or stage.name == span.first
+        start = time.monotonic()
+        try:
+            row = replace(run.do(stage, refresh=refresh), seconds=_since(start))
+        except Exception as error:
+            failed = StageRow(stage=stage.name, state="failed", seconds=_since(start))
+            left = [StageRow(stage=s.name, state="not run") for s in stages[index + 1 :]]
+            raise StageFailedError(stage.name, error, [*run.rows, failed, *left]) from error
+        run.rows.append(row)
+        _say(row)
+        if stage.name == span.last:
+            break
+    return run.rows
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """A run on its way: what the stages so far have left for those to come."""
+
+    config: BaseModel
+    shop: Workshop
+    source: SourceTree
+    not_needed: Mapping[str, str]
+    rows: list[StageRow] = field(default_factory=list)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refs: dict[str, ArtifactRef | None] = field(default_factory=dict)
+
+    def do(self, stage: Stage, *, refresh: bool) -> StageRow:
+        """Make one stage, or take it from the cache."""
+        if stage.name in self.not_needed:
+            self.refs[stage.name] = None
+            return StageRow(stage=stage.name, state="not needed", why=self.not_needed[stage.name])
+        inputs = _inputs_of(stage, self.refs)
+        order = order_stage(stage, self.config, inputs, self.source)
+        upstream = {name: self.records[name] for name, ref in inputs.items() if ref is not None}
+        outcome = run_stage(order, self.shop, upstream, refresh=refresh)
+        self.refs[stage.name] = outcome.record.ref
+        self.records[stage.name] = outcome.record.as_json()
+        return StageRow(
+            stage=stage.name,
+            state=outcome.state,
+            artifact=str(outcome.record.ref),
+            summary=outcome.record.summary,
+        )
+
+
+def run_tracked(
+    stages: Sequence[Stage],
+    config: Any,
+    shop: Workshop,
+    source: SourceTree,
+    *,
+    flow_run_id: str,
+    not_needed: Mapping[str, str] | None = None,
+    span: Span | None = None,
+) -> list[StageRow]:
+    """`run_stages` under an MLflow parent run, after the leavings of killed runs are swept."""
+    shop.store.sweep()
+    params = flatten(config.model_dump(mode="json"))
+    shop.tracker.open_run(config.name, params, {"prefect.flow_run_id": flow_run_id})
+    status = "KILLED"
+    try:
+        rows = run_stages(stages, config, shop, source, not_needed=not_needed, span=span)
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        shop.tracker.close_run(status)
+    return rows
+
+
+def repository_root() -> Path:
+    """The folder that holds our four packages."""
+    return Path(__file__).resolve().parents[1]
+
+
+def _inputs_of(
+    stage: Stage, refs: Mapping[str, ArtifactRef | None]
+) -> dict[str, ArtifactRef | None]:
+    inputs = {name: refs[name] for name in stage.inputs}
+    for name, ref in inputs.items():
+        if ref is None and not stage.inputs[name]:
+            raise InputError(f"stage {stage.name} needs {name}, which this config leaves out")
+    return inputs
+
+
+def _since(start: float) -> float:
+    return round(time.monotonic() - start, 1)
+
+
+def _say(row: StageRow) -> None:
+    detail = row.why or f"{row.seconds:.1f} s  {row.artifact}"
+    sys.stderr.write(f"  {row.stage:<20} {row.state:<10} {detail}\n")
+    sys.stderr.flush()

@@ -1,0 +1,46 @@
+"""The stages of the pipeline, in order. What each one reads stands in its body's signature."""
+
+from typing import TYPE_CHECKING
+
+from tasks.build_pairs import build_pairs
+from tasks.collect_rankings import collect_rankings
+from tasks.evaluate import evaluate
+from tasks.register import register
+from tasks.train_policy import train_policy
+from tasks.train_reward_model import train_reward_model
+
+from tasks.generate_responses import generate_responses
+from tasks.pretrain import pretrain
+from tasks.sample_prompts import sample_prompts
+from tasks.sft import sft
+from tasks.split import split
+from tasks.stage import Stage, stage_of
+
+if TYPE_CHECKING:
+    from flows.config import RunConfig
+
+
+def pipeline_stages() -> tuple[Stage, ...]:
+    """Every stage, each after those that it reads."""
+    bodies = (
+        split,
+        pretrain,
+        sft,
+        sample_prompts,
+        generate_responses,
+        collect_rankings,
+        build_pairs,
+        train_reward_model,
+        train_policy,
+        evaluate,
+        register,
+    )
+    return tuple(stage_of(body) for body in bodies)
+
+
+def stages_not_needed(config: "RunConfig") -> dict[str, str]:
+    """{stage that this config makes superfluous: why}."""
+    if config.rank.ranker != "file":
+        return {}
+    why = "the rankings come from a file"
+    return {"sample_prompts": why, "generate_responses": why}

@@ -1,0 +1,88 @@
+"""The run's config: layers, overrides, and one clear message for each mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from data.errors import InputError
+from flows.config import RunConfig
+from flows.config_files import load_config, merge, parse_override
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_every_field_has_a_default_and_a_dump_reads_back() -> None:
+    config = RunConfig()
+    assert RunConfig.model_validate(config.model_dump()) == config
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_a_file_overrides_its_base_and_set_overrides_both(tmp_path: Path) -> None:
+    base = write(tmp_path / "base.toml", "seed = 1\n[ppo]\nkl_coef = 0.3\ndiscount = 0.9\n")
+    mine = write(tmp_path / "mine.toml", f'base = "{base}"\n[ppo]\nkl_coef = 0.4\n')
+    config = load_config(mine, ["ppo.discount=1.0", "name=bare words"])
+    assert (config.seed, config.ppo.kl_coef, config.ppo.discount) == (1, 0.4, 1.0)
+    assert config.name == "bare words"
+
+
+def test_base_works_for_a_deployment_parameter_too(tmp_path: Path) -> None:
+    base = write(tmp_path / "base.toml", "seed = 7\n[ppo]\nkl_coef = 0.3\n")
+    config = RunConfig.model_validate({"base": base, "ppo": {"discount": 0.5}})
+    assert (config.seed, config.ppo.kl_coef, config.ppo.discount) == (7, 0.3, 0.5)
+
+
+def test_override_values_are_typed_as_in_toml() -> None:
+    assert parse_override("a.b=1").values == {"a": {"b": 1}}
+    assert parse_override("a.b = [1, 2]").values == {"a": {"b": [1, 2]}}
+    assert parse_override("a=true").values == {"a": True}
+    assert parse_override("a=word").values == {"a": "word"}
+
+
+def test_merge_leaves_its_arguments_alone() -> None:
+    low = {"a": {"b": 1}}
+    assert merge(low, {"a": {"c": 2}}) == {"a": {"b": 1, "c": 2}}
+    assert low == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("seed = = 1", ["mine.toml", "line 1"]),
+        ("sed = 1", ["mine.toml", "unknown key sed", "Did you mean seed?"]),
+        ("[ppo]\nkl_coeff = 1", ["mine.toml", "ppo.kl_coeff", "Did you mean ppo.kl_coef?"]),
+        ('seed = "1"', ["mine.toml", "seed has the wrong type"]),
+        ('[ppo]\nkl_coef = "0.2"', ["mine.toml", "ppo.kl_coef has the wrong type"]),
+        ("[ppo]\nkl_coef = []", ["mine.toml", "ppo.kl_coef"]),
+        ("seed = -1", ["mine.toml", "seed"]),
+        ("[generate]\nresponses_per_prompt = 1", ["generate", "responses_per_prompt is 1"]),
+        ("ppo = 3", ["mine.toml", "ppo"]),
+        ('base = "nothing"', ["nothing", "no shipped config"]),
+    ],
+)
+def test_a_mistake_names_file_key_and_mend(tmp_path: Path, text: str, parts: list[str]) -> None:
+    path = write(tmp_path / "mine.toml", text)
+    with pytest.raises(InputError) as caught:
+        load_config(path)
+    assert all(part in str(caught.value) for part in parts), str(caught.value)
+
+
+def test_a_wrong_override_is_named_as_such(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.toml", "")
+    with pytest.raises(InputError, match=r"--set ppo\.nonsense=1: unknown key"):
+        load_config(path, ["ppo.nonsense=1"])
+    with pytest.raises(InputError, match="write key=value"):
+        load_config(path, ["ppo"])
+
+
+def test_a_base_that_leads_back_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    with pytest.raises(InputError, match="leads back"):
+        load_config(write(path, f'base = "{path}"'))
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(InputError, match="no such file and no shipped config"):
+        load_config("no-such-config")
