@@ -63,7 +63,7 @@ def clipped_step(optimizer: Optimizer, loss: Tensor, *, max_grad_norm: float) ->
     norm = float(nn.utils.clip_grad_norm_(parameters, max_grad_norm))
     if not (math.isfinite(norm) and bool(torch.isfinite(loss))):
         raise FloatingPointError(
-            f"loss {float(loss)}, gradient norm {norm}: not finite; lower the learning rate"
+            f"loss {loss.detach()} or gradient norm {norm} is not finite; lower the learning rate"
         )
     optimizer.step()
     return norm

@@ -41,7 +41,7 @@ def generate_responses(
             answers = generate_distinct(
                 policy.model,
                 [encode_prompt(policy.tokenizer, messages) for _, messages in batch],
-                policy.tokenizer.decode,
+                lambda ids: storable(policy.tokenizer.decode(ids)),
                 responses_per_prompt=config.generate.responses_per_prompt,
                 max_tokens=config.generate.max_tokens,
                 temperature=config.generate.temperature,
@@ -69,6 +69,11 @@ def generate_responses(
             if 2 <= size < config.generate.responses_per_prompt
         ),
     }
+
+
+def storable(text: str) -> str:
+    """The text, or none where it holds a NUL, which the store refuses; none is no response."""
+    return "" if "\0" in text else text
 
 
 def set_row(

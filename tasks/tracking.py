@@ -153,7 +153,8 @@ class Tracker:
         if experiment is not None:
             self._experiment = experiment.experiment_id
         else:
-            local = "MLFLOW_TRACKING_URI" not in os.environ
+            # A server knows its artifact folder; a bare SQLite file would use ./mlruns.
+            local = tracking_uri(self._var).startswith("sqlite:")
             where = (self._var / "mlflow-artifacts").as_uri() if local else None
             self._experiment = client.create_experiment(EXPERIMENT, artifact_location=where)
         self._client = client

@@ -71,7 +71,7 @@ def train_language_model(
         loss, num_tokens = language_loss(model, batch, pad_id)
         norm = clipped_step(optimizer, loss, max_grad_norm=config.max_grad_norm)
         yield {
-            "language/loss": float(loss),
+            "language/loss": float(loss.detach()),
             "language/grad_norm": norm,
             "language/tokens": float(num_tokens),
             "language/learning_rate": rate * config.learning_rate,

@@ -128,8 +128,8 @@ def ppo_update(
     critic_norm = clipped_step(optimizers.critic, critic_loss, max_grad_norm=config.max_grad_norm)
     return {
         **metrics,
-        "ppo/loss/policy": float(loss),
-        "ppo/loss/value": float(critic_loss),
+        "ppo/loss/policy": float(loss.detach()),
+        "ppo/loss/value": float(critic_loss.detach()),
         "ppo/policy/grad_norm": norm,
         "ppo/value/grad_norm": critic_norm,
     }

@@ -93,7 +93,7 @@ def train_reward_model(
             step += 1
             yield {
                 "epoch": float(epoch),
-                "reward/loss": float(loss),
+                "reward/loss": float(loss.detach()),
                 "reward/accuracy": float(pair_accuracy(scores.detach(), pairs).mean()),
                 "reward/margin": float((scores[pairs[:, 0]] - scores[pairs[:, 1]]).mean().detach()),
                 "reward/grad_norm": norm,
