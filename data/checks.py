@@ -4,107 +4,23 @@ Cross-row rules (tiers dense, items = responses of the set, weights, splits) can
 of a table. The validator keeps them row by row; these checks prove it on the stored tables.
 """
 
-import json
-from collections.abc import Iterable
-
 import duckdb
-import polars as pl
 
-from data.errors import InputError
-from data.families import normalise
-from data.hardening import harden
 from data.queries import load, names
 
-# A held-out prompt shorter than this ("hello") stands in innocent text too often to be a leak.
-MIN_PROMPT_CHARACTERS = 20
 _SHOWN_ROWS = 3
-
-_Turns = tuple[str, ...]
 
 
 class CheckError(RuntimeError):
     """A rule that no input can break was broken: a fault of this program, not of the user."""
 
 
-def check_ledger(con: duckdb.DuckDBPyConnection, run_id: str) -> None:
-    """Run the checks of sql/checks/ledger on the rows of a run.
+def run_checks(con: duckdb.DuckDBPyConnection, folder: str, parameters: dict[str, str]) -> None:
+    """Run every check of a folder of sql/, such as "checks/pairs/".
 
     Raises:
         CheckError: Naming the check and its first rows.
     """
-    _run(con, "checks/ledger", {"run_id": run_id})
-
-
-def check_pairs(con: duckdb.DuckDBPyConnection) -> None:
-    """Run the checks of sql/checks/pairs on the views and the table `pairs` of a connection.
-
-    Raises:
-        CheckError: Naming the check and its first rows.
-    """
-    _run(con, "checks/pairs", {})
-
-
-def check_training_text(prompts: pl.DataFrame, sft: pl.DataFrame, pretrain: pl.DataFrame) -> None:
-    """Prove that training sees no held-out family and quotes no held-out prompt.
-
-    A text quotes a prompt when every user turn of the prompt stands in it, after normalisation;
-    prompts of less than MIN_PROMPT_CHARACTERS are not looked for.
-
-    Args:
-        prompts: Columns prompt_id, family_id, split, messages (JSON).
-        sft: Columns family_id, messages (JSON), response.
-        pretrain: Columns family_id, text.
-
-    Raises:
-        CheckError: If a row belongs to a validation or test family.
-        InputError: If a row quotes a validation or test prompt.
-    """
-    with duckdb.connect(":memory:") as con:
-        harden(con, [])
-        for name, frame in (("prompts", prompts), ("sft", sft), ("pretrain", pretrain)):
-            con.register(name, frame)
-        _run(con, "checks/corpus", {})
-    held_out = _held_out_turns(prompts)
-    dialogues = (
-        " ".join([*_contents(messages), response])
-        for messages, response in sft.select("messages", "response").iter_rows()
-    )
-    _check_quotes(held_out, sft["family_id"], dialogues, "SFT")
-    _check_quotes(held_out, pretrain["family_id"], pretrain["text"], "pretraining")
-
-
-def _held_out_turns(prompts: pl.DataFrame) -> dict[_Turns, str]:
-    """Normalised user turns of each held-out prompt, the longest first -> prompt id."""
-    held_out = prompts.filter(pl.col("split") != "train").select("prompt_id", "messages")
-    turns: dict[_Turns, str] = {}
-    for prompt_id, messages in held_out.iter_rows():
-        texts = [normalise(text) for text in _contents(messages, role="user")]
-        if sum(map(len, texts)) >= MIN_PROMPT_CHARACTERS:
-            turns.setdefault(tuple(sorted(texts, key=len, reverse=True)), prompt_id)
-    return turns
-
-
-def _contents(messages: str, role: str = "") -> list[str]:
-    return [one["content"] for one in json.loads(messages) if role in ("", one["role"])]
-
-
-def _check_quotes(
-    held_out: dict[_Turns, str], families: pl.Series, texts: Iterable[str], noun: str
-) -> None:
-    normal = pl.Series("text", [normalise(text) for text in texts], pl.String)
-    # One pass for the longest turns of all prompts at once; few texts remain to be read closely.
-    longest = sorted({turns[0] for turns in held_out})
-    suspects = normal.str.contains_any(longest) if longest else pl.Series([], dtype=pl.Boolean)
-    for index in suspects.arg_true():
-        for turns, prompt_id in held_out.items():
-            if all(turn in normal[index] for turn in turns):
-                raise InputError(
-                    f"{noun} text {index + 1} (family {families[index]}) quotes the held-out prompt"
-                    f" {prompt_id}: {turns[0][:60]!r}; give both the same family"
-                )
-
-
-def _run(con: duckdb.DuckDBPyConnection, folder: str, parameters: dict[str, str]) -> None:
     for name in names(folder):
         rows = con.execute(load(name), parameters).fetchmany(_SHOWN_ROWS)
         if rows:

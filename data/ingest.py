@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 
 from data import ledger
-from data.checks import check_ledger
+from data.checks import run_checks
 from data.errors import InputError
 from data.jsonl import RawLine, RowError, parse_object, read_lines
 from data.ledger import Refused
@@ -150,7 +150,7 @@ def ingest(
             for chunk in _read_chunks(path):
                 _ingest_rankings(target, chunk, now, new_role)
         _pass_gate(report.rankings, gate, "rankings")
-        check_ledger(con, run_id)
+        run_checks(con, "checks/ledger/", {"run_id": run_id})
     return report
 
 

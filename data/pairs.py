@@ -18,7 +18,7 @@ from typing import Literal
 
 import duckdb
 
-from data.checks import check_pairs
+from data.checks import run_checks
 from data.errors import InputError
 from data.hardening import harden
 from data.queries import load, names
@@ -72,7 +72,7 @@ def build_pairs(snapshot: Path, out: Path, config: PairsConfig) -> dict[str, int
         counts = _counts(con)
         if not counts["count_pairs"]:
             raise InputError(_no_pairs(counts, config))
-        check_pairs(con)
+        run_checks(con, "checks/pairs/", {})
         for name in ("pairs", "prompts", "responses"):
             copy_query(con, f"marts/{name}", out / f"{name}.parquet", {})
     return counts
@@ -89,7 +89,7 @@ def create_tables(con: duckdb.DuckDBPyConnection, snapshot: Path, config: PairsC
     for table in TABLES:
         path = glob.escape(str((snapshot / f"{table}.parquet").resolve()))
         con.read_parquet(path).create_view(table)
-    for name in (*names("staging"), *_VIEWS):
+    for name in (*names("staging/"), *_VIEWS):
         con.sql(load(name)).create_view(name.rpartition("/")[2])
     parameters = {}
     if config.mode == "consensus":

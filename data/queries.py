@@ -20,8 +20,11 @@ def load(name: str) -> str:
 
 @cache
 def names(folder: str) -> tuple[str, ...]:
-    """Return the names ``folder/name`` of all statements of a folder, in alphabetical order."""
+    """Return the names ``folder/name`` of all statements of ``folder/``, in alphabetical order.
+
+    The slash is part of the name: so a literal in the source is seen to name a folder of SQL.
+    """
     found = (entry.name for entry in (files("data") / "sql" / folder).iterdir())
     return tuple(
-        sorted(f"{folder}/{name.removesuffix('.sql')}" for name in found if name.endswith(".sql"))
+        sorted(f"{folder}{name.removesuffix('.sql')}" for name in found if name.endswith(".sql"))
     )

@@ -177,7 +177,7 @@ def _create(path: Path, config: StoreConfig) -> None:
     con = _connect(temporary, config)
     try:
         with transaction(con):
-            for name in names("schema"):
+            for name in names("schema/"):
                 con.execute(load(name))
             con.execute(load("ledger/insert_version"), {"version": STORE_VERSION})
         con.execute("checkpoint")

@@ -1,8 +1,9 @@
 """Which code a stage runs, as one hash: part of the stage's cache key.
 
 A stage's code is what its body's module reaches by static import inside our packages, and the
-files of data/sql and data/seeds that a string literal in a reached module names ("marts/pairs.sql",
-"demo.toml"; "checks" names a folder and takes every file in it).
+files of data/sql and data/seeds that a string literal in a reached module names: "marts/prompts",
+"support_desk.toml", or the beginning of a name with its folder, so that "staging/" takes a folder
+and f"marts/pairs_{mode}" every file that it may load.
 
 Modules are parsed, never imported. They are compared as syntax trees without positions and
 docstrings, so comments, blank lines and formatting change nothing; other files by bytes. Imports
@@ -72,6 +73,19 @@ class _Module:
     literals: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resource:
+    path: str
+    name: str
+    sha256: str
+
+    def is_named_by(self, literal: str) -> bool:
+        """Whether a string in the source names this file, or the beginning of its name."""
+        if "/" in literal:
+            return self.name.startswith(literal)
+        return literal == self.name
+
+
 @dataclass(kw_only=True)
 class SourceTree:
     """The source files under `root`; each is read and parsed once in the life of this object."""
@@ -96,7 +110,7 @@ class SourceTree:
         for parsed in reached.values():
             files[parsed.path] = parsed.sha256
             for literal in parsed.literals:
-                files.update(self._resources.get(literal, {}))
+                files.update({r.path: r.sha256 for r in self._resources if r.is_named_by(literal)})
         external = {name.partition(".")[0] for m in reached.values() for name in m.imports}
         return StageCode(files=dict(sorted(files.items())), uses_torch="torch" in external)
 
@@ -130,26 +144,17 @@ class SourceTree:
         return self._parsed[module]
 
     @cached_property
-    def _resources(self) -> dict[str, dict[str, str]]:
-        """{every literal that names a resource file or folder: {path: sha256}}."""
-        named: dict[str, dict[str, str]] = {}
-        for folder in RESOURCE_FOLDERS:
-            base = self.root / folder
-            for path in sorted(p for p in base.rglob("*") if p.is_file() and p.suffix != ".py"):
-                sha = hashlib.sha256(path.read_bytes()).hexdigest()
-                entry = {path.relative_to(self.root).as_posix(): sha}
-                for name in _names_of(path.relative_to(base)):
-                    named.setdefault(name, {}).update(entry)
-        return named
-
-
-def _names_of(path: Path) -> Iterator[str]:
-    """The literals that name a resource: its path with or without suffix, its name, its folders."""
-    yield path.as_posix()
-    yield path.name
-    if len(path.parts) > 1:
-        yield path.with_suffix("").as_posix()
-    yield from (folder.as_posix() for folder in path.parents if folder.parts)
+    def _resources(self) -> list[_Resource]:
+        return [
+            _Resource(
+                path=path.relative_to(self.root).as_posix(),
+                name=path.relative_to(self.root / folder).as_posix(),
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            )
+            for folder in RESOURCE_FOLDERS
+            for path in sorted((self.root / folder).rglob("*"))
+            if path.is_file() and path.suffix != ".py"
+        ]
 
 
 def _parse_source(path: str, source: str) -> _Module:

@@ -15,8 +15,8 @@ class SplitConfig:
 
 def split(context: StageContext, config: SplitConfig) -> Summary:
     """Render or read the corpus; no held-out text stands in what is trained on."""
-    from data.checks import check_training_text
     from data.corpus import build_corpus
+    from data.training_text import check_training_text
 
     corpus = build_corpus(config.corpus)
     check_training_text(corpus.prompts, corpus.sft, corpus.pretrain)

@@ -1,0 +1,1 @@
+"""Interchange formats of others, one a file."""

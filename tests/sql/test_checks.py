@@ -9,11 +9,12 @@ import duckdb
 import polars as pl
 import pytest
 
-from data.checks import CheckError, check_ledger, check_pairs, check_training_text
+from data.checks import CheckError, run_checks
 from data.errors import InputError
 from data.pairs import PairsConfig, create_tables
 from data.queries import load, names
 from data.store import open_store
+from data.training_text import check_training_text
 
 
 @pytest.fixture
@@ -34,16 +35,16 @@ LEDGER_FAULTS = {
 
 
 def test_good_ledger_passes(ledger: duckdb.DuckDBPyConnection) -> None:
-    check_ledger(ledger, "run")
+    run_checks(ledger, "checks/ledger/", {"run_id": "run"})
 
 
-@pytest.mark.parametrize("name", names("checks/ledger"))
+@pytest.mark.parametrize("name", names("checks/ledger/"))
 def test_ledger_check_finds_its_fault(ledger: duckdb.DuckDBPyConnection, name: str) -> None:
     ledger.execute(LEDGER_FAULTS[name.rpartition("/")[2]])
     assert ledger.execute(load(name), {"run_id": "run"}).fetchall()
     assert not ledger.execute(load(name), {"run_id": "other"}).fetchall()
     with pytest.raises(CheckError):
-        check_ledger(ledger, "run")
+        run_checks(ledger, "checks/ledger/", {"run_id": "run"})
 
 
 @pytest.fixture
@@ -73,16 +74,16 @@ PAIR_FAULTS = {
 
 
 def test_good_pairs_pass(pairs: duckdb.DuckDBPyConnection) -> None:
-    check_pairs(pairs)
+    run_checks(pairs, "checks/pairs/", {})
 
 
-@pytest.mark.parametrize("name", names("checks/pairs"))
+@pytest.mark.parametrize("name", names("checks/pairs/"))
 def test_pairs_check_finds_its_fault(pairs: duckdb.DuckDBPyConnection, name: str) -> None:
     assert not pairs.execute(load(name)).fetchall()
     pairs.execute(PAIR_FAULTS[name.rpartition("/")[2]])
     assert pairs.execute(load(name)).fetchall()
     with pytest.raises(CheckError):
-        check_pairs(pairs)
+        run_checks(pairs, "checks/pairs/", {})
 
 
 def messages(*turns: str) -> str:
@@ -145,7 +146,7 @@ CORPUS_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", names("checks/corpus"))
+@pytest.mark.parametrize("name", names("checks/corpus/"))
 def test_corpus_check_finds_its_fault(name: str) -> None:
     prompts, pretrain = CORPUS_FAULTS[name.rpartition("/")[2]]
     with duckdb.connect(":memory:") as con:
