@@ -18,6 +18,7 @@ class StageRow:
         state: "made", "cached", "rebuilt", "not needed", "failed" or "not run".
         seconds: Time it took in this run.
         artifact: Its artifact's short name; empty where it has none.
+        sha256: Its artifact's whole identity; empty where it has none.
         why: Why it was not needed.
         summary: What the stage said of its result.
     """
@@ -26,6 +27,7 @@ class StageRow:
     state: str
     seconds: float = 0.0
     artifact: str = ""
+    sha256: str = ""
     why: str = ""
     summary: Summary = field(default_factory=dict)
 

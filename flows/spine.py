@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 
 from data.errors import InputError
 from flows.outcome import Span, StageFailedError, StageRow
+from flows.run_records import append_run
 from tasks.artifacts import ArtifactRef
 from tasks.code_digest import SourceTree
 from tasks.engine import run_stage
@@ -90,6 +92,7 @@ class _Run:
             stage=stage.name,
             state=outcome.state,
             artifact=str(outcome.record.ref),
+            sha256=outcome.record.sha256,
             summary=outcome.record.summary,
         )
 
@@ -104,13 +107,20 @@ def run_tracked(
     not_needed: Mapping[str, str] | None = None,
     span: Span | None = None,
 ) -> list[StageRow]:
-    """`run_stages` under an MLflow parent run, after the leavings of killed runs are swept."""
+    """`run_stages` under an MLflow parent run; sweeps before it, notes the finished run after."""
     shop.store.sweep()
     params = flatten(config.model_dump(mode="json"))
     shop.tracker.open_run(config.name, params, {"prefect.flow_run_id": flow_run_id})
     status = "KILLED"
     try:
         rows = run_stages(stages, config, shop, source, not_needed=not_needed, span=span)
+        append_run(
+            shop.var,
+            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            flow_run_id=flow_run_id,
+            config=config.model_dump(mode="json"),
+            rows=rows,
+        )
         status = "FINISHED"
     except Exception:
         status = "FAILED"

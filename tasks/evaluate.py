@@ -127,7 +127,7 @@ def read_test_prompts(
             prompt_id=row["prompt_id"],
             family_id=row["family_id"],
             question=decode_messages(row["messages"])[-1]["content"],
-            ids=encode_prompt(tokenizer, row["messages"]),
+            ids=encode_prompt(tokenizer, row["messages"], config.max_prompt_tokens),
         )
         for row in in_turn.head(config.num_prompts or len(in_turn)).iter_rows(named=True)
     ]

@@ -40,7 +40,10 @@ def generate_responses(
             batch = prompts[start : start + config.generate.batch_size]
             answers = generate_distinct(
                 policy.model,
-                [encode_prompt(policy.tokenizer, messages) for _, messages in batch],
+                [
+                    encode_prompt(policy.tokenizer, messages, config.generate.max_prompt_tokens)
+                    for _, messages in batch
+                ],
                 lambda ids: storable(policy.tokenizer.decode(ids)),
                 responses_per_prompt=config.generate.responses_per_prompt,
                 max_tokens=config.generate.max_tokens,

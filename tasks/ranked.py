@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf_core.tokenizer import Tokenizer
-from tasks.texts import encode_prompt, encode_response
+from tasks.texts import cut_dialogue, encode_prompt, encode_response
 
 if TYPE_CHECKING:
     import polars as pl
@@ -93,15 +93,6 @@ def read_ranked(pairs: Path, tokenizer: Tokenizer, max_tokens: int) -> RankedDia
             )
         )
     return RankedDialogues(dialogues=dialogues, texts_cut=texts_cut, pairs_dropped=pairs_dropped)
-
-
-def cut_dialogue(
-    prompt: list[int], response: list[int], max_tokens: int
-) -> tuple[list[int], list[int], bool]:
-    """A prompt's last half of `max_tokens` at most, and the response cut to what remains."""
-    kept = prompt[-(max_tokens // 2) :]
-    cut_response = response[: max_tokens - len(kept)]
-    return kept, cut_response, len(kept) + len(cut_response) < len(prompt) + len(response)
 
 
 def _pairs_of(

@@ -21,14 +21,17 @@ def sft(context: StageContext, config: SFTConfig, *, split: Path, pretrain: Path
     from rlhf_core.checkpoint import load_policy
     from rlhf_core.language.training import Document
     from tasks.language_stage import fit_language_model
-    from tasks.texts import encode_prompt, encode_response
+    from tasks.texts import cut_dialogue, encode_prompt, encode_response
 
     policy = load_policy(pretrain, context.device)
     documents, num_cut = [], 0
     for messages, response in pl.read_parquet(split / "sft.parquet")["messages", "response"].rows():
-        prompt = encode_prompt(policy.tokenizer, messages)
-        ids = [*prompt, *encode_response(policy.tokenizer, response)]
-        num_cut += len(ids) > config.sft.max_tokens
-        documents.append(Document(ids[: config.sft.max_tokens], len(prompt)))
+        prompt, answer, is_cut = cut_dialogue(
+            encode_prompt(policy.tokenizer, messages),
+            encode_response(policy.tokenizer, response),
+            config.sft.max_tokens,
+        )
+        num_cut += is_cut
+        documents.append(Document([*prompt, *answer], len(prompt)))
     summary = fit_language_model(context, policy, documents, config.sft, title="sft")
     return {**summary, "texts_cut": num_cut}

@@ -7,9 +7,10 @@ from data.dialogue import render_prompt
 from rlhf_core.tokenizer import Tokenizer
 
 
-def encode_prompt(tokenizer: Tokenizer, messages: str) -> list[int]:
-    """Token ids of a `messages` cell, ending in "Assistant:"."""
-    return tokenizer.encode(render_prompt(decode_messages(messages)))
+def encode_prompt(tokenizer: Tokenizer, messages: str, max_tokens: int | None = None) -> list[int]:
+    """Token ids of a `messages` cell, ending in "Assistant:"; at most the last `max_tokens`."""
+    ids = tokenizer.encode(render_prompt(decode_messages(messages)))
+    return ids if max_tokens is None else ids[-max_tokens:]
 
 
 def encode_response(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -21,3 +22,12 @@ def cut(ids: Iterable[list[int]], max_tokens: int) -> tuple[list[list[int]], int
     """Each sequence cut to `max_tokens`, and how many were longer."""
     rows = list(ids)
     return [row[:max_tokens] for row in rows], sum(len(row) > max_tokens for row in rows)
+
+
+def cut_dialogue(
+    prompt: list[int], response: list[int], max_tokens: int
+) -> tuple[list[int], list[int], bool]:
+    """A prompt's last half of `max_tokens` at most, and the response cut to what remains."""
+    kept = prompt[-(max_tokens // 2) :]
+    cut_response = response[: max_tokens - len(kept)]
+    return kept, cut_response, len(kept) + len(cut_response) < len(prompt) + len(response)

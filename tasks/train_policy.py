@@ -49,7 +49,7 @@ def train_policy(
         policy.model,
         Critic(scorer.model, scorer.normalisation),
         Reference(reference.model, scorer.model, scorer.normalisation),
-        [encode_prompt(tokenizer, messages) for messages in prompts["messages"]],
+        [encode_prompt(tokenizer, it, config.ppo.max_prompt_tokens) for it in prompts["messages"]],
         config.ppo,
         pad_id=tokenizer.pad_id,
         eos_id=tokenizer.eos_id,

@@ -11,6 +11,7 @@ class EvaluateConfig:
         num_prompts: Test prompts to answer, spread over the families; 0 for all.
         responses_per_prompt: Replies a prompt and model.
         temperature: Divides the logits; no top-k, no top-p.
+        max_prompt_tokens: A longer prompt loses its beginning.
         max_tokens: Longest reply, EOS included.
         batch_size: Prompts answered at once.
         num_resamples: Bootstrap resamples of families.
@@ -22,6 +23,7 @@ class EvaluateConfig:
     num_prompts: int = 0
     responses_per_prompt: int = 8
     temperature: float = 1.0
+    max_prompt_tokens: int = 256
     max_tokens: int = 48
     batch_size: int = 32
     num_resamples: int = 2000
@@ -29,7 +31,13 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         if self.num_prompts < 0:
             raise ValueError(f"num_prompts is {self.num_prompts}; it must not be negative")
-        for name in ("responses_per_prompt", "max_tokens", "batch_size", "num_resamples"):
+        for name in (
+            "responses_per_prompt",
+            "max_prompt_tokens",
+            "max_tokens",
+            "batch_size",
+            "num_resamples",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.temperature <= 0:

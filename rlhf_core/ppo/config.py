@@ -22,6 +22,7 @@ class PPOConfig:
         adam_eps: [OAI] 1e-5.
         max_grad_norm: Global norm to which gradients are clipped.
         temperature: Divides the logits in rollout, reference and update alike.
+        max_prompt_tokens: A longer prompt loses its beginning.
         max_tokens: Longest response, EOS included.
         discount: gamma; 1 [IG].
         gae_lambda: lambda; 0.95 [OAI].
@@ -47,6 +48,7 @@ class PPOConfig:
     adam_eps: float = 1e-5
     max_grad_norm: float = 1.0
     temperature: float = 1.0
+    max_prompt_tokens: int = 256
     max_tokens: int = 48
     discount: float = 1.0
     gae_lambda: float = 0.95
@@ -60,7 +62,14 @@ class PPOConfig:
     whiten_rewards: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("num_iterations", "batch_size", "num_epochs", "num_minibatches", "max_tokens"):
+        for name in (
+            "num_iterations",
+            "batch_size",
+            "num_epochs",
+            "num_minibatches",
+            "max_prompt_tokens",
+            "max_tokens",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         positive = ("learning_rate", "value_learning_rate", "temperature", "clip_ratio")

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from data.errors import InputError
@@ -128,7 +129,7 @@ def test_a_guarded_command_does_not_outlive_its_starter(tmp_path: Path, how: str
         starter.send_signal(signal.SIGKILL)
         starter.wait()
     os.close(log)
-    for _ in range(100):
+    for _ in range(200):
         if not is_running(pid):
             return
         time.sleep(0.05)
@@ -145,7 +146,6 @@ def wait_for_pid(note: Path) -> int:
 
 def is_running(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return False
-    return not Path(f"/proc/{pid}/stat").read_text().split(") ")[1].startswith("Z")
