@@ -82,6 +82,21 @@ def run(
 
 
 @app.command()
+def report(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one flat JSON object.")] = False,
+    name: Annotated[
+        str, typer.Option("--run", metavar="NAME", help="Newest run of this name; else of any.")
+    ] = "",
+) -> None:
+    """Print the figures of the newest finished run, with their 95 % intervals."""
+    from flows.report import print_report
+
+    with _plain_mistakes():
+        print_report(as_json=as_json, name=name)
+
+
+@app.command()
 def stages() -> None:
     """List the stages in order: what each reads, and what it does."""
     from flows.tables import print_stages

@@ -19,6 +19,7 @@ from flows.config_files import load_config
 from flows.environment import prepare_environment, var_directory
 from flows.locks import run_lock
 from flows.outcome import Span, StageFailedError
+from flows.report import print_replies
 from flows.stages import pipeline_stages
 from flows.tables import print_rows
 
@@ -56,7 +57,10 @@ def run_pipeline(config_name: str, overrides: Sequence[str], first: str, last: s
         except StageFailedError as error:
             return _explain(error, again)
     print_rows(rows)
-    sys.stdout.write("\nOpen the MLflow and Prefect pages of this run with:  rlhf ui\n")
+    if not last:
+        print_replies(config.name)
+        sys.stdout.write("\nAll figures, with their intervals:  rlhf report\n")
+    sys.stdout.write("The MLflow and Prefect pages of this run:  rlhf ui\n")
     return 0
 
 

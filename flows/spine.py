@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from data.errors import InputError
+from flows.machine import measure_machine
 from flows.outcome import Span, StageFailedError, StageRow
 from flows.run_records import append_run
 from tasks.artifacts import ArtifactRef
@@ -108,6 +109,7 @@ def run_tracked(
     span: Span | None = None,
 ) -> list[StageRow]:
     """`run_stages` under an MLflow parent run; sweeps before it, notes the finished run after."""
+    machine = measure_machine()
     shop.store.sweep()
     params = flatten(config.model_dump(mode="json"))
     shop.tracker.open_run(config.name, params, {"prefect.flow_run_id": flow_run_id})
@@ -120,6 +122,7 @@ def run_tracked(
             flow_run_id=flow_run_id,
             config=config.model_dump(mode="json"),
             rows=rows,
+            machine=machine,
         )
         status = "FINISHED"
     except Exception:

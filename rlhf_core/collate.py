@@ -59,6 +59,11 @@ def join(
     return Dialogues(*pad_right(rows, pad_id), torch.tensor([len(p) for p in prompts]))
 
 
+def to_device(batch: Dialogues, device: torch.device) -> Dialogues:
+    """The same batch on another device."""
+    return Dialogues(*(x.to(device) for x in batch))
+
+
 def is_within(lengths: Tensor, size: int) -> Tensor:
     """True at the first `lengths` of `size` positions, bool (B, size)."""
     return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)

@@ -35,7 +35,6 @@ def cross_validate(
     """
     if not config.num_folds:
         return {}
-    from data.errors import InputError
     from rlhf_core.evaluation.intervals import cluster_bootstrap
     from rlhf_core.reward.training import mean_pair_accuracy, score_prompts
     from rlhf_core.seeding import generator_for
@@ -43,11 +42,6 @@ def cross_validate(
 
     dialogues = [d for d in dialogues if d.ranked.pairs]
     folds = assign_folds([d.family_id for d in dialogues], config.num_folds, context.seed)
-    if len(set(folds)) < config.num_folds:
-        raise InputError(
-            f"reward.num_folds is {config.num_folds}, but only {len(set(folds))} families have "
-            "a strict pair; lower it"
-        )
     accuracy, longer = [0.0] * len(dialogues), [0.0] * len(dialogues)
     for fold in range(config.num_folds):
         inside = [i for i, own in enumerate(folds) if own == fold]
@@ -64,27 +58,35 @@ def cross_validate(
             longer[i] = mean_pair_accuracy([prompt], [lengths])
     unseen = [i for i, d in enumerate(dialogues) if d.split == "validation"]
     everything = list(range(len(dialogues)))
-    rows = {
-        "cv_accuracy": (accuracy, everything),
-        "cv_longer_wins": (longer, everything),
-        "cv_accuracy_unseen": (accuracy, unseen),
-    }
-    return {
-        name: cluster_bootstrap(
+
+    def figure(values: list[float], items: list[int]) -> dict[str, JSON]:
+        families = [dialogues[i].family_id for i in items]
+        generator = generator_for(context.seed, "cross-validation")
+        return cluster_bootstrap(
             [values[i] for i in items],
-            [dialogues[i].family_id for i in items],
+            families,
             num_resamples=NUM_RESAMPLES,
-            generator=generator_for(context.seed, "bootstrap", name),
+            generator=generator,
         )._asdict()
-        for name, (values, items) in rows.items()
-        if items
+
+    return {
+        "cv_accuracy": figure(accuracy, everything),
+        "cv_longer_wins": figure(longer, everything),
+        **({"cv_accuracy_unseen": figure(accuracy, unseen)} if unseen else {}),
     }
 
 
 def assign_folds(families: Sequence[str], num_folds: int, seed: int) -> list[int]:
     """A fold for each item, families dealt out in the order of a seeded hash."""
+    from data.errors import InputError
+
     order = sorted(
         set(families), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest()
     )
+    if len(order) < num_folds:
+        raise InputError(
+            f"reward.num_folds is {num_folds}, but only {len(order)} families have a strict pair; "
+            "lower it"
+        )
     fold_of = {name: i % num_folds for i, name in enumerate(order)}
     return [fold_of[name] for name in families]

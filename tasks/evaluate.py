@@ -18,7 +18,7 @@ from tasks.context import StageContext, Summary
 
 if TYPE_CHECKING:
     from rlhf_core.tokenizer import Tokenizer
-    from tasks.replies import TestPrompt
+    from tasks.replies import Reply, TestPrompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +42,12 @@ def evaluate(
     train_policy: Path,
 ) -> Summary:
     """Compare SFT and PPO policy on the test split; check the reward model on validation."""
-    import polars as pl
-
     from data.grammar import load_grammar
     from rlhf_core.checkpoint import load_policy, write_json
     from rlhf_core.evaluation.intervals import cluster_bootstrap
     from rlhf_core.reward.checkpoint import load_scorer
     from rlhf_core.seeding import generator_for
-    from tasks.figures import before_after, compare
-    from tasks.plots import histograms
+    from tasks.figures import compare
     from tasks.ranked import read_ranked
     from tasks.replies import sample_replies
     from tasks.reward_accuracy import reward_accuracy
@@ -94,15 +91,25 @@ def evaluate(
         **json.loads((train_policy / "training.json").read_text(encoding="utf-8")),
     }
     write_json(context.out / "evaluation.json", figures)
+    keep_replies(context, replies)
+    return {name: figure["value"] for name, figure in figures.items()}
+
+
+def keep_replies(context: StageContext, replies: dict[str, list["Reply"]]) -> None:
+    """Write samples.parquet; log histograms of the measures and replies side by side."""
+    import polars as pl
+
+    from tasks.figures import before_after
+    from tasks.plots import histograms
+
     rows = [asdict(reply) for own in replies.values() for reply in own]
     pl.DataFrame(rows).write_parquet(context.out / "samples.parquet")
     for measure in ("score", "gold", "heldout"):
-        samples = {n: [getattr(r, measure) for r in own] for n, own in replies.items()}
+        samples = {name: [getattr(r, measure) for r in own] for name, own in replies.items()}
         if None not in samples["sft"]:
             title = f"{measure} of replies to test prompts"
             context.log.figure(measure, histograms(samples, x_label=measure, title=title))
     context.log.table("before_after", before_after(replies["sft"], replies["ppo"]))
-    return {name: figure["value"] for name, figure in figures.items()}
 
 
 def read_test_prompts(

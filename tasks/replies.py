@@ -134,13 +134,12 @@ def measure(
     """KL (k1 and k3, summed over tokens) and normalised score of each prompt-response pair."""
     import torch
 
-    from rlhf_core.collate import Dialogues, join
+    from rlhf_core.collate import join, to_device
     from rlhf_core.logprobs import kl_k1, kl_k3, response_logprobs
     from rlhf_core.reward.model import score
 
-    device = policy.model.head.weight.device
     batch = join([p for p, _ in dialogues], [r for _, r in dialogues], policy.tokenizer.pad_id)
-    batch = Dialogues(*(x.to(device) for x in batch))
+    batch = to_device(batch, policy.model.head.weight.device)
     with torch.no_grad():
         ours, theirs = (
             response_logprobs(it.model, batch, temperature=temperature).logprobs

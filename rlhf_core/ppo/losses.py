@@ -42,6 +42,7 @@ def value_loss(
     values: Tensor, old_values: Tensor, returns: Tensor, is_response: Tensor, *, value_clip: float
 ) -> tuple[Tensor, dict[str, float]]:
     """Half the mean of max((V - R)^2, (clip(V, V_old +- c) - R)^2) over response tokens [2]."""
+    values = values.masked_fill(~is_response, 0.0)  # else 0 * NaN at padding on the way back
     clipped = torch.clamp(values, old_values - value_clip, old_values + value_clip)
     losses = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
     with torch.no_grad():

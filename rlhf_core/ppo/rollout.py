@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from rlhf_core.collate import Dialogues, join
+from rlhf_core.collate import Dialogues, join, to_device
 from rlhf_core.generation import generate
 from rlhf_core.logprobs import kl_k1, kl_k3, response_logprobs
 from rlhf_core.masking import masked_mean, rescale, whiten
@@ -82,8 +82,7 @@ def collect_rollout(
         generator=generator,
     )
     responses = [samples[0] for samples in sampled]
-    batch = join(prompts, [r.ids for r in responses], pad_id)
-    batch = Dialogues(*(x.to(device) for x in batch))
+    batch = to_device(join(prompts, [r.ids for r in responses], pad_id), device)
     ended = torch.tensor([r.ended for r in responses], device=device)
 
     logprobs, entropy, is_response = response_logprobs(

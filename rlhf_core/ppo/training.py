@@ -78,12 +78,12 @@ def train_policy(
             generator=generator_for(seed, "rollout", iteration, device=str(device)),
         )
         metrics["objective/kl_coef"] = kl_coef
-        updates = []
-        for epoch in range(config.num_epochs):
-            size = config.batch_size // config.num_minibatches
-            for rows in epoch_batches(config.batch_size, size, seed, "update", iteration, epoch):
-                minibatch = rollout.select(torch.tensor(rows, device=device))
-                updates.append(ppo_update(policy, critic, optimizers, minibatch, config))
+        size = config.batch_size // config.num_minibatches
+        updates = [
+            ppo_update(policy, critic, optimizers, rollout.select(torch.tensor(rows)), config)
+            for epoch in range(config.num_epochs)
+            for rows in epoch_batches(config.batch_size, size, seed, "update", iteration, epoch)
+        ]
         if config.kl_control == "adaptive":
             kl_coef = adapted_kl_coef(
                 kl_coef,

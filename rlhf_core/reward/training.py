@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlhf_core.collate import join
+from rlhf_core.collate import join, to_device
 from rlhf_core.optim import build_optimizer, clipped_step, cosine_schedule, set_learning_rate
 from rlhf_core.reward.config import RewardConfig
 from rlhf_core.reward.losses import pair_accuracy, ranking_loss
@@ -43,8 +43,7 @@ def batch_scores(model: RewardModel, prompts: Sequence[RankedPrompt], pad_id: in
         [r for p in prompts for r in p.responses],
         pad_id,
     )
-    device = model.head.weight.device
-    return score(model, type(batch)(*(x.to(device) for x in batch)))
+    return score(model, to_device(batch, model.head.weight.device))
 
 
 def batch_pairs(prompts: Sequence[RankedPrompt]) -> tuple[Tensor, Tensor]:

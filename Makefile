@@ -1,0 +1,52 @@
+# Everything a person does by hand. `make` alone prints this list.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+# One thread spinning for the other makes models this small several times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install run test check format lock
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+install: $(STAMP)  ## create .venv and install everything into it, once
+
+run: $(STAMP)  ## run the demo; more options with ARGS="--set seed=1"
+	$(BIN)/rlhf run --config demo $(ARGS)
+
+test: $(STAMP)  ## run the tests; fewer of them with ARGS="-m 'not server'"
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)  ## ruff, mypy, import-linter, sqlfluff; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --disable-progress-bar data/sql
+
+format: $(STAMP)  ## put the code into the form that `make check` wants
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/sqlfluff fix --disable-progress-bar data/sql
+
+lock: $(STAMP)  ## resolve the dependencies anew and write requirements.lock
+	$(BIN)/pip-compile --extra=dev --generate-hashes --no-emit-find-links --no-emit-index-url \
+		--no-emit-options --no-emit-trusted-host --output-file=requirements.lock \
+		--strip-extras --unsafe-package=torch pyproject.toml
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "$(PYTHON) is not there; install it, or say where it is: make PYTHON=PATH"; exit 2; }
+	$(PYTHON) -m venv .venv
+
+# torch comes first and without hashes: which build is right depends on the machine. The lock
+# brings setuptools, so that our own package builds without fetching another.
+$(STAMP): requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check "torch==2.13.0"
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $(STAMP)

@@ -1,0 +1,178 @@
+"""prefect.yaml on a real local server with a process worker: deploy, run smoke, see its stages."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.cli.deploy._models import (
+    ConcurrencyLimitSpec,
+    DeploymentConfig,
+    PrefectYamlModel,
+    RawScheduleConfig,
+    WorkPoolConfig,
+)
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from pydantic import BaseModel
+
+from flows.api import free_port, is_up
+from flows.config import RunConfig
+from flows.environment import environment_defaults
+from flows.guard import start_guarded, stop_guarded
+from flows.spine import repository_root
+from flows.stages import pipeline_stages
+from flows.ui import prefect_command
+
+POOL = "rlhf-local"
+SERVER_SECONDS, RUN_SECONDS, REPORT_SECONDS = 180.0, 400.0, 60.0
+PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
+
+
+def read_yaml() -> dict[str, Any]:
+    text = (repository_root() / "prefect.yaml").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = yaml.safe_load(text)
+    return loaded
+
+
+def unknown_keys(given: dict[str, Any], model: type[BaseModel]) -> set[str]:
+    fields = model.model_fields
+    return given.keys() - fields.keys() - {it.alias for it in fields.values() if it.alias}
+
+
+def test_prefect_yaml_has_no_key_that_prefect_would_ignore() -> None:
+    whole = read_yaml()
+    assert unknown_keys(whole, PrefectYamlModel) == set()
+    for deployment in whole["deployments"]:
+        assert unknown_keys(deployment, DeploymentConfig) == set()
+        assert unknown_keys(deployment["work_pool"], WorkPoolConfig) == set()
+        assert unknown_keys(deployment["concurrency_limit"], ConcurrencyLimitSpec) == set()
+        for schedule in deployment.get("schedules", []):
+            RawScheduleConfig.model_validate(schedule)
+        config = deployment["parameters"]["config"]
+        assert RunConfig.model_validate(config).name == config["base"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A server and a worker, and the environment that finds them."""
+
+    url: str
+    environment: dict[str, str]
+    folder: Path
+
+    def prefect(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [*PREFECT, *arguments],
+            cwd=repository_root(),
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def ask(self, question: Callable[[PrefectClient], Any]) -> Any:
+        async def answer() -> Any:
+            async with PrefectClient(self.url) as client:
+                return await question(client)
+
+        return asyncio.run(answer())
+
+
+def wait_until(is_done: Callable[[], bool], seconds: float, log: Path) -> None:
+    end = time.monotonic() + seconds
+    while not is_done():
+        assert time.monotonic() < end, log.read_text(encoding="utf-8", errors="replace")[-4000:]
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Both run under the guard: they end with this process, however it ends."""
+    folder = tmp_path_factory.mktemp("site")
+    port = free_port()
+    own = {name: v for name, v in os.environ.items() if not name.startswith("PREFECT_")}
+    site = Site(
+        url=f"http://127.0.0.1:{port}/api",
+        environment={
+            **environment_defaults(folder),
+            **own,
+            "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "RLHF_VAR": str(folder / "var"),
+        },
+        folder=folder,
+    )
+    worker = [*PREFECT, "worker", "start", "--pool", POOL, "--name", "test"]
+    with ExitStack() as stack:
+
+        def start(name: str, command: list[str]) -> None:
+            log = stack.enter_context((folder / f"{name}.log").open("wb"))
+            guard = start_guarded(command, site.environment, log.fileno())
+            stack.callback(stop_guarded, guard)
+
+        start("server", prefect_command(port))
+        wait_until(lambda: is_up(f"{site.url}/health"), SERVER_SECONDS, folder / "server.log")
+        site.prefect("work-pool", "create", POOL, "--type", "process")
+        site.prefect("deploy", "--all")
+        start("worker", worker)
+        yield site
+
+
+@pytest.mark.server
+def test_deployments_are_what_the_file_says(site: Site) -> None:
+    nightly = site.ask(lambda client: client.read_deployment_by_name("rlhf/nightly"))
+    smoke = site.ask(lambda client: client.read_deployment_by_name("rlhf/smoke"))
+    assert [(it.schedule.cron, it.schedule.timezone, it.active) for it in nightly.schedules] == [
+        ("0 2 * * *", "UTC", True)
+    ]
+    assert smoke.schedules == []
+    for deployment, base in ((nightly, "demo"), (smoke, "smoke")):
+        assert deployment.parameters == {"config": {"base": base}}
+        assert deployment.enforce_parameter_schema
+        assert deployment.global_concurrency_limit.limit == 1
+        assert deployment.concurrency_options.collision_strategy == "ENQUEUE"
+        assert deployment.work_pool_name == POOL
+
+
+@pytest.mark.server
+def test_a_wrong_parameter_is_refused_before_anything_runs(site: Site) -> None:
+    for config in ('{"seed": -1}', '{"sede": 1}', '{"ppo": {"learning_rat": 1.0}}'):
+        with pytest.raises(AssertionError, match=r"(?i)validation|not valid|schema"):
+            site.prefect("deployment", "run", "rlhf/smoke", "--param", f"config={config}")
+
+
+@pytest.mark.server
+def test_smoke_runs_through_the_worker_with_all_its_stages(site: Site) -> None:
+    smoke = site.ask(lambda client: client.read_deployment_by_name("rlhf/smoke"))
+    run = site.ask(lambda client: client.create_flow_run_from_deployment(smoke.id))
+
+    def state() -> Any:
+        return site.ask(lambda client: client.read_flow_run(run.id)).state
+
+    def stages_done() -> list[str]:
+        mine = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+        task_runs = site.ask(lambda client: client.read_task_runs(flow_run_filter=mine))
+        return [it.name.rpartition("-")[0] for it in task_runs if it.state_name == "Completed"]
+
+    log = site.folder / "worker.log"
+    wait_until(lambda: state().is_final(), RUN_SECONDS, log)
+    assert state().name == "Completed", log.read_text(encoding="utf-8", errors="replace")[-4000:]
+    # Task runs reach the API by way of its event queue, later than the flow's own state.
+    expected = sorted(stage.name for stage in pipeline_stages())
+    wait_until(lambda: sorted(stages_done()) == expected, REPORT_SECONDS, log)
+    line = (site.folder / "var" / "runs.jsonl").read_text(encoding="utf-8")
+    assert json.loads(line)["config"]["name"] == "smoke"
