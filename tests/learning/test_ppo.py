@@ -48,7 +48,10 @@ def probabilities(policy: RWKV) -> dict[tuple[int, ...], float]:
 @torch.no_grad()
 def known_scores(model: RewardModel, responses: list[tuple[int, ...]]) -> list[float]:
     raw = score(model, join([PROMPT] * len(responses), responses, PAD)).tolist()
-    return [GAIN * s + BIAS if ids[-1] == EOS else MISSING for s, ids in zip(raw, responses, strict=True)]
+    return [
+        GAIN * s + BIAS if ids[-1] == EOS else MISSING
+        for s, ids in zip(raw, responses, strict=True)
+    ]
 
 
 def objective_of(
@@ -100,8 +103,7 @@ def test_policy_comes_close_to_the_known_optimum_and_never_beyond(seed: int) -> 
         )
     )
     end = objective(policy)
-    print(start, end, best, steps[-1])
     assert best - start > 0.3
-    assert start + 0.9 * (best - start) < end <= best + 1e-6
+    assert start + 0.95 * (best - start) < end <= best + 1e-6
     assert steps[-1]["objective/reward"] == pytest.approx(end, abs=0.2)
     assert steps[-1]["objective/score"] > steps[0]["objective/score"]

@@ -102,7 +102,7 @@ def test_kl_is_measured_against_the_frozen_reference() -> None:
     (far, _), (near, _) = train(tiny_ppo()), train(tiny_ppo(learning_rate=3e-3), setting=same)
     assert all(step["objective/kl_k3"] > 0.01 for step in far)
     assert near[0]["objective/kl"] == near[0]["objective/kl_k3"] == 0.0
-    assert near[2]["objective/kl_k3"] > near[1]["objective/kl_k3"] > 0.0
+    assert min(step["objective/kl_k3"] for step in near[1:]) > 0.0
 
 
 def test_training_repeats_with_the_seed_and_differs_with_another() -> None:
