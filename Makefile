@@ -8,12 +8,16 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test check format lock
+.PHONY: help install reinstall run test check format lock
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 install: $(STAMP)  ## create .venv and install everything into it, once
+
+reinstall:  ## install everything again, over what is in .venv
+	rm -f $(STAMP)
+	$(MAKE) install
 
 run: $(STAMP)  ## run the demo; more options with ARGS="--set seed=1"
 	$(BIN)/rlhf run --config demo $(ARGS)

@@ -4,7 +4,7 @@ Omitted on purpose: how many prompts are sampled from it (see prompts.SampleConf
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Source = Literal["support_desk", "files"]
@@ -30,9 +30,9 @@ class CorpusConfig:
     """
 
     source: Source = "support_desk"
-    prompts: str = ""
-    sft: str = ""
-    pretrain: str = ""
+    prompts: str = field(default="", metadata={"file": True})
+    sft: str = field(default="", metadata={"file": True})
+    pretrain: str = field(default="", metadata={"file": True})
     train: float = 0.6
     validation: float = 0.2
     test: float = 0.2

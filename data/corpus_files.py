@@ -2,16 +2,16 @@
 
 Prompt and SFT rows are those of messages.py; a pretrain row is {"text": "..."} with an optional
 "family". A row that names no family belongs to that of the same text elsewhere, or else to one of
-its own (see families.family_id). Background text that names no family is kept unless it quotes a
-prompt that training must not see.
+its own (see families.family_id). SFT rows and texts that belong to a held-out family, or quote a
+prompt of one (see quotes.py), are left out.
 
 Omitted on purpose: the fields of a row (see messages.py) and rankings (see rankings.py).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from data.corpus_config import CorpusConfig
 from data.corpus_frames import (
@@ -26,18 +26,19 @@ from data.corpus_frames import (
 )
 from data.dialogue import render_dialogue, turn_text
 from data.errors import InputError
-from data.families import family_id, normalise, normalised_dialogue, split_of
+from data.families import family_id, normalised_dialogue, split_of
 from data.fields import check_keys, require_id, require_text
 from data.identity import prompt_id
 from data.jsonl import RowError, input_error, read_objects
 from data.messages import Message, parse_prompt_row, parse_sft_row
+from data.quotes import find_quotes
 
-# A held-out prompt shorter than this ("hello") stands in innocent text too often to be a leak.
-MIN_QUOTE_CHARACTERS = 20
 # Strata by characters of the whole prompt: up to the first bound, up to the second, beyond.
 LENGTH_BOUNDS = (200, 1000)
 
+_T = TypeVar("_T")
 _Record = dict[str, str]
+_Prompt = tuple[str, list[Message]]
 
 
 class _Place(NamedTuple):
@@ -94,10 +95,13 @@ def read_corpus(config: CorpusConfig) -> CorpusFrames:
     _require_some(prompts, config.prompts, "no prompt")
     sft = list(_read_rows(Path(config.sft), has_response=True))
     wall = _Wall([*prompts, *sft], config)
-    train = [row for row in sft if wall.split(wall.family(row)) == "train"]
+    held_out = _held_out([*prompts, *sft], wall)
+    train = _drop_quoting(
+        [row for row in sft if wall.split(wall.family(row)) == "train"], _dialogue, held_out
+    )
     _require_some(train, config.sft, "no row of a train family")
     if config.pretrain:
-        pretrain, withheld = _read_texts(Path(config.pretrain), [*prompts, *sft], wall)
+        pretrain, withheld = _read_texts(Path(config.pretrain), held_out, wall)
         _require_some(pretrain, config.pretrain, "no text of a train family")
     else:
         pretrain, withheld = [_dialogue_record(row, wall) for row in train], 0
@@ -202,8 +206,11 @@ def _sft_record(row: _Row, wall: _Wall) -> _Record:
 
 
 def _dialogue_record(row: _Row, wall: _Wall) -> _Record:
-    text = render_dialogue(row.messages, turn_text(row.response or ""))
-    return {"family_id": wall.family(row), "text": text}
+    return {"family_id": wall.family(row), "text": _dialogue(row)}
+
+
+def _dialogue(row: _Row) -> str:
+    return render_dialogue(row.messages, turn_text(row.response or ""))
 
 
 def _length_stratum(messages: Sequence[Mapping[str, str]]) -> str:
@@ -212,24 +219,18 @@ def _length_stratum(messages: Sequence[Mapping[str, str]]) -> str:
     return ("short", "medium", "long")[sum(length > bound for bound in LENGTH_BOUNDS)]
 
 
-def _read_texts(path: Path, rows: Sequence[_Row], wall: _Wall) -> tuple[list[_Record], int]:
+def _read_texts(path: Path, held_out: list[_Prompt], wall: _Wall) -> tuple[list[_Record], int]:
     """Texts of pretrain.jsonl that training may see, and the number of those it may not."""
-    quotes = _held_out_quotes(rows, wall)
-    kept: list[_Record] = []
-    withheld = 0
+    read = 0
+    texts: list[_Record] = []
     for line, row in read_objects(path):
+        read += 1
         text, family = _parse_text(row, _Place(path, line))
-        if family is not None:
-            may_train = wall.split(family) == "train"
-        else:
-            normal = normalise(text)
-            may_train = not any(quote in normal for quote in quotes)
-        if may_train:
+        if family is None or wall.split(family) == "train":
             own = family_id([{"role": "user", "content": text}])
-            kept.append({"family_id": family or own, "text": text})
-        else:
-            withheld += 1
-    return kept, withheld
+            texts.append({"family_id": family or own, "text": text})
+    kept = _drop_quoting(texts, lambda record: record["text"], held_out)
+    return kept, read - len(kept)
 
 
 def _parse_text(row: dict[str, Any], place: _Place) -> tuple[str, str | None]:
@@ -245,14 +246,19 @@ def _parse_text(row: dict[str, Any], place: _Place) -> tuple[str, str | None]:
     return text, family
 
 
-def _held_out_quotes(rows: Sequence[_Row], wall: _Wall) -> list[str]:
-    """Normalised last turns of held-out prompts, if too long to be quoted by accident."""
-    turns = {
-        normalise(row.messages[-1]["content"])
-        for row in rows
-        if wall.split(wall.family(row)) != "train"
-    }
-    return sorted(turn for turn in turns if len(turn) >= MIN_QUOTE_CHARACTERS)
+def _held_out(rows: Sequence[_Row], wall: _Wall) -> list[_Prompt]:
+    """Id and messages of the prompts of validation and test families."""
+    return [
+        (row.prompt_id, row.messages) for row in rows if wall.split(wall.family(row)) != "train"
+    ]
+
+
+def _drop_quoting(
+    rows: list[_T], text_of: Callable[[_T], str], held_out: list[_Prompt]
+) -> list[_T]:
+    """The rows whose text quotes no held-out prompt."""
+    quotes = find_quotes(held_out, map(text_of, rows))
+    return [row for index, row in enumerate(rows) if index not in quotes]
 
 
 def _require_some(rows: Sequence[object], path: str, missing: str) -> None:
@@ -265,7 +271,7 @@ def _notes(repeats: int, held_out_rows: int, held_out_texts: int) -> tuple[str, 
     """What was left out, for the run's summary."""
     counted = (
         (repeats, "repeated prompts folded into one"),
-        (held_out_rows, "SFT rows of validation and test families left out"),
+        (held_out_rows, "SFT rows of held-out families, or quoting them, left out"),
         (held_out_texts, "pretraining texts of held-out families, or quoting them, left out"),
     )
     return tuple(f"{count} {what}" for count, what in counted if count)

@@ -33,19 +33,6 @@ class Style:
     slots: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedReply:
-    """What the grammar knows of a reply.
-
-    Attributes:
-        style: Name of the style of all its slots.
-        products: Products it names, in the grammar's order; exactly one.
-    """
-
-    style: str
-    products: tuple[str, ...]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Grammar:
     """The whole grammar.
@@ -80,20 +67,19 @@ class Grammar:
         named = self.products_named(prompt)
         return named[0] if len(named) == 1 else None
 
-    def parse_reply(self, text: str) -> ParsedReply | None:
+    def parse_reply(self, text: str) -> str | None:
         """Parses a reply, without the space that follows "Assistant:".
 
         Args:
             text: The reply.
 
         Returns:
-            Its style and product, or None unless the whole text is one phrasing of each slot of
+            The name of its style, or None unless the whole text is one phrasing of each slot of
             one style, in order, joined by single spaces, all about one product.
         """
         for name, pattern in self._reply_patterns:
             if pattern.fullmatch(text):
-                products = self.products_named(text)
-                return ParsedReply(style=name, products=products) if len(products) == 1 else None
+                return name if len(self.products_named(text)) == 1 else None
         return None
 
 

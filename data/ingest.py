@@ -1,14 +1,13 @@
 """From files of sets and rankings to the ledger, in one transaction.
 
-Every line ends in exactly one outcome: accepted, duplicate, held, quarantined, or waiting (an
-unfinished last line that another program may still be writing). A bad row never stops good rows;
-too many of them, or one that shows a broken id or text, stop the ingest and leave nothing behind.
+Every line ends in exactly one outcome: accepted, duplicate, held or quarantined. A bad row never
+stops good rows; too many of them, or one that shows a broken id or text, stop the ingest and leave
+nothing behind. A file is complete when it is given: a last line that was cut off is a bad row.
 
 Omitted on purpose: the rules for one row (data.sets, data.rankings) and the statements
 (data.ledger).
 """
 
-import codecs
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -58,9 +57,7 @@ class IngestCounts:
     """Outcomes of the lines of one kind of file.
 
     Attributes:
-        read: Lines that are not blank; the sum of the five outcomes.
-        waiting: Unfinished last lines, left for a later ingest.
-        no_pairs: Accepted rankings in which every ranked response is tied.
+        read: Lines that are not blank; the sum of the four outcomes.
         reasons: Code -> number of lines that were not accepted.
         examples: Code -> where it was met first and the message.
     """
@@ -70,8 +67,6 @@ class IngestCounts:
     duplicate: int = 0
     held: int = 0
     quarantined: int = 0
-    waiting: int = 0
-    no_pairs: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
@@ -236,7 +231,6 @@ def _ingest_rankings(
             used.append(ranking.event_id)
     target.counts.read += len(chunk)
     target.counts.accepted += len(accepted)
-    target.counts.no_pairs += sum(set(ranking.tiers.values()) == {1} for _, ranking in accepted)
     ledger.insert_annotators(target.con, known)
     ledger.insert_rankings(target.con, accepted, source=target.source, run_id=target.run_id)
     ledger.insert_run_events(target.con, used, run_id=target.run_id)
@@ -260,9 +254,6 @@ def _refuse(target: _Target, parsed: _Parsed, error: RowError) -> list[Refused]:
     field_name = f" {error.field}:" if error.field else ""
     example = f"{target.path}:{line.number}:{field_name} {error.message}"
     counts.examples.setdefault(error.code, example)
-    if _is_unfinished(line, error):
-        counts.waiting += 1
-        return []
     if outcome == "held":
         counts.held += 1
     else:
@@ -272,23 +263,11 @@ def _refuse(target: _Target, parsed: _Parsed, error: RowError) -> list[Refused]:
     return [Refused(line=line, error=error, event_id=event_id, is_held=is_held)]
 
 
-def _is_unfinished(line: RawLine, error: RowError) -> bool:
-    """Whether a writer may be in the middle of this line, or even of a character."""
-    if line.is_terminated or error.code not in ("NOT_JSON", "NOT_UTF8"):
-        return False
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(line.raw)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _pass_gate(counts: IngestCounts, gate: GateConfig, noun: str) -> None:
     bad = counts.quarantined
     is_fatal = any(counts.reasons[code] for code in _FATAL)
     too_many = bad > gate.max_bad_rows and bad > gate.max_bad_share * counts.read
-    refused = bad + counts.waiting
-    nothing_left = refused > 0 and counts.accepted + counts.duplicate + counts.held == 0
+    nothing_left = bad > 0 and counts.accepted + counts.duplicate + counts.held == 0
     if not (is_fatal or too_many or nothing_left):
         return
     reasons = "\n".join(
@@ -296,6 +275,6 @@ def _pass_gate(counts: IngestCounts, gate: GateConfig, noun: str) -> None:
         for code, example in counts.examples.items()
     )
     raise InputError(
-        f"{refused} of {counts.read} rows of {noun} are bad; nothing was stored."
+        f"{bad} of {counts.read} rows of {noun} are bad; nothing was stored."
         f" Mend these rows and run again:\n{reasons}"
     )

@@ -64,14 +64,11 @@ class RawLine:
         number: Line number in the file, from 1.
         raw: The bytes without the line end, cut just above the limit.
         size: Number of bytes before the cut.
-        is_terminated: Whether a newline ended the line; a writer may be in the middle of one
-            that is not.
     """
 
     number: int
     raw: bytes
     size: int
-    is_terminated: bool
 
 
 def parse_object(
@@ -130,7 +127,7 @@ def read_lines(path: Path, *, limits: Limits = ROW_LIMITS) -> Iterator[RawLine]:
             raw = piece.rstrip(b"\r\n")
             if raw.strip() not in (b"", b"\xef\xbb\xbf"):
                 whole = len(raw) if len(piece) == size else size - is_terminated
-                yield RawLine(number=number, raw=raw, size=whole, is_terminated=is_terminated)
+                yield RawLine(number=number, raw=raw, size=whole)
 
 
 def read_objects(

@@ -148,8 +148,9 @@ def validate_ranking(row: dict[str, Any], known: KnownRankings) -> Ranking:
     event_id = _event_id(row)
     payload = canonical_json({**row, "event_id": event_id})
     digest = sha256_text(payload)
-    _check_repeat(event_id, digest, known)
+    # Before the repeat: a stored ranking of a set that this run lacks is of no use to it.
     facts = _known_set(row, known)
+    _check_repeat(event_id, digest, known)
     annotator_id, role = _annotator(row, facts, known)
     revision, supersedes = _revision(row, annotator_id, known)
     outcome, skip_reason = _outcome(row)
@@ -204,7 +205,7 @@ def _check_repeat(event_id: str, digest: str, known: KnownRankings) -> None:
     if stored == digest:
         raise RowError("DUPLICATE", "event_id", "same event, same content: ignored")
     if stored is not None:
-        message = "this event_id was already stored with other content"
+        message = "this event_id was already stored with other content; a correction needs its own"
         raise RowError("IDEMPOTENCY_CONFLICT", "event_id", message)
 
 
@@ -237,14 +238,18 @@ def _revision(
 ) -> tuple[int, str | None]:
     revision = require_integer(row, "revision")
     last, last_id = known.revisions.get((row["set_id"], annotator_id), (0, None))
+    if last_id is None:
+        message = f"annotator {annotator_id} has no earlier answer to set {row['set_id']}; send"
+        message += " revision 1 without supersedes"
+    else:
+        message = f"annotator {annotator_id} answered set {row['set_id']} before, in event"
+        message += f" {last_id}; send revision {last + 1} with supersedes {last_id}"
     if revision != last + 1:
-        message = f"revision {revision}; expected {last + 1}"
         raise RowError("REVISION_CONFLICT", "revision", message)
     supersedes = row.get("supersedes")
     if isinstance(supersedes, str):
         supersedes = supersedes.lower()
     if supersedes != last_id:
-        message = "supersedes does not name the previous revision"
         raise RowError("REVISION_CONFLICT", "supersedes", message)
     return revision, last_id
 

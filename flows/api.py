@@ -8,6 +8,7 @@ var/prefect, migrated: docs/decisions/0001-prefect-api.md has the measurements.
 import importlib.util
 import os
 import socket
+import ssl
 import sys
 import time
 import urllib.error
@@ -16,11 +17,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from data.errors import InputError
 from flows.guard import start_guarded, stop_guarded
+from flows.words import program
 
 START_SECONDS = 180.0
 DRAIN_SECONDS = 10.0
 LOG_FILE = "api.log"
+
+
+class ServerError(RuntimeError):
+    """A server of our own does not come up; the message quotes its log."""
 
 
 @contextmanager
@@ -29,9 +36,13 @@ def prefect_api() -> Iterator[Callable[[], bool]]:
 
     Yields:
         A function that waits until the API answers and says whether it is our own. It raises
-        RuntimeError where ours never answers.
+        ServerError where ours never answers.
+
+    Raises:
+        InputError: The user's API does not answer.
     """
-    if os.environ.get("PREFECT_API_URL"):
+    if given := os.environ.get("PREFECT_API_URL"):
+        _check_given(given)
         yield lambda: False
         return
     home = Path(os.environ["PREFECT_HOME"])
@@ -42,7 +53,7 @@ def prefect_api() -> Iterator[Callable[[], bool]]:
         server = start_guarded(_server_command(port), _server_environment(), log.fileno())
     os.environ["PREFECT_API_URL"] = url
     try:
-        yield lambda: _wait_for(f"{url}/health", server.poll, home / LOG_FILE)
+        yield lambda: wait_until_up("Prefect API", f"{url}/health", server.poll, home / LOG_FILE)
     finally:
         _send_what_is_queued()
         del os.environ["PREFECT_API_URL"]
@@ -57,18 +68,55 @@ def free_port() -> int:
 
 
 def is_up(url: str) -> bool:
-    """Whether `url` answers with success."""
+    """Whether our own server at `url` answers with success; no proxy is asked."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own http URL
+        with opener.open(url, timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
 
+def wait_until_up(name: str, url: str, exit_code: Callable[[], int | None], log: Path) -> bool:
+    """Return True as soon as `url` answers.
+
+    Raises:
+        ServerError: The server ended or took too long; quotes the end of its log.
+    """
+    end = time.monotonic() + START_SECONDS
+    while not is_up(url):
+        if exit_code() is not None or time.monotonic() > end:
+            tail = log.read_text(encoding="utf-8", errors="replace")[-1000:].strip()
+            raise ServerError(
+                f"the {name} did not start; `{program()} doctor` says what is wrong with the "
+                f"installation. Its last words in {log}:\n{tail}"
+            )
+        time.sleep(0.05)
+    return True
+
+
+def _check_given(url: str) -> None:
+    """Raise InputError where nobody answers at PREFECT_API_URL; a refusal is an answer too."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=10):  # noqa: S310 - the user's URL
+            return
+    except urllib.error.HTTPError:
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+    # Prefect may know the certificates that Python does not.
+    if isinstance(reason, ssl.SSLError):
+        return
+    raise InputError(
+        f"PREFECT_API_URL is {url}, where nobody answers ({reason}). Start that server, for "
+        "example with `prefect server start`, or unset PREFECT_API_URL to use one of our own."
+    )
+
+
 def _server_command(port: int) -> list[str]:
     spec = importlib.util.find_spec("prefect")
     if spec is None or spec.origin is None:
-        raise RuntimeError("prefect is not installed; run `make install`")
+        raise ServerError("prefect is not installed; run `make reinstall`")
     return [
         *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
         # Ahead of the working directory, whose packages have common names.
@@ -97,17 +145,3 @@ def _send_what_is_queued() -> None:
 
     APILogWorker.drain_all(timeout=DRAIN_SECONDS)
     EventsWorker.drain_all(timeout=DRAIN_SECONDS)
-
-
-def _wait_for(url: str, exit_code: Callable[[], int | None], log: Path) -> bool:
-    """Return True as soon as `url` answers."""
-    end = time.monotonic() + START_SECONDS
-    while not is_up(url):
-        if exit_code() is not None or time.monotonic() > end:
-            tail = log.read_text(encoding="utf-8", errors="replace")[-1000:].strip()
-            raise RuntimeError(
-                f"the Prefect API did not start; `rlhf doctor` says what is wrong with the "
-                f"installation. Its last words in {log}:\n{tail}"
-            )
-        time.sleep(0.05)
-    return True

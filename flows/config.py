@@ -5,10 +5,11 @@ RunConfig. Every field has a default, so a file states only what it changes. Rea
 wording errors is flows/config_files.py.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from data.campaign_config import CampaignConfig
 from data.corpus_config import CorpusConfig
 from data.pairs import PairsConfig
 from data.prompts import SampleConfig
@@ -41,6 +42,7 @@ class RunConfig(BaseModel):
     sft: LanguageConfig = LanguageConfig()
     sample: SampleConfig = SampleConfig()
     generate: GenerateConfig = GenerateConfig()
+    campaign: CampaignConfig = CampaignConfig()
     rank: RankConfig = RankConfig()
     pairs: PairsConfig = PairsConfig()
     reward: RewardConfig = RewardConfig()
@@ -56,3 +58,12 @@ class RunConfig(BaseModel):
         for layer in reversed(read_layers(str(values["base"]))):
             values = merge(layer.values, values)
         return values
+
+    @model_validator(mode="after")
+    def _check_that_someone_can_rank(self) -> Self:
+        if self.corpus.source == "files" and self.rank.ranker != "file":
+            raise ValueError(
+                'rank.ranker is "simulated", and simulated annotators know the support desk only; '
+                'with corpus.source = "files" write ranker = "file" under [rank]'
+            )
+        return self

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from flows.config import RunConfig
 
 SHIPPED = Path(__file__).parent / "config"
+# What an error of the config as a whole is about: the only one is a corpus that nobody can rank.
+_WHOLE = ("corpus", "source")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ def read_layers(name_or_path: str, above: tuple[Path, ...] = ()) -> list[Layer]:
     Raises:
         InputError: A file is missing, is not TOML, or is its own base.
     """
-    path = find_config(name_or_path)
+    path = find_config(name_or_path, above[-1].parent if above else Path())
     if path in above:
         raise InputError(f"{path}: base leads back to this file. Remove one base.")
     try:
@@ -79,29 +81,30 @@ def read_layers(name_or_path: str, above: tuple[Path, ...] = ()) -> list[Layer]:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
-    layer = Layer(source=str(path), values=values)
-    base = values.get("base")
-    below = read_layers(base, (*above, path)) if isinstance(base, str) and base else []
-    return [*below, layer]
+    base, below = values.get("base"), []
+    if isinstance(base, str) and base:
+        below = read_layers(base, (*above, path))
+        # The whole path, so that the config reads back from another directory.
+        values["base"] = base if _is_shipped(base) else below[-1].source
+    return [*below, Layer(source=str(path), values=values)]
 
 
-def find_config(name_or_path: str) -> Path:
-    """The file that a name or a path means.
+def find_config(name_or_path: str, folder: Path = Path()) -> Path:
+    """The file that a name or a path means; a path begins at `folder`.
 
     Raises:
         InputError: There is none.
     """
-    shipped = SHIPPED / f"{name_or_path}.toml"
-    path = Path(name_or_path)
-    if path.suffix != ".toml" and shipped.is_file():
-        return shipped
+    if _is_shipped(name_or_path):
+        return SHIPPED / f"{name_or_path}.toml"
+    path = folder / name_or_path
     if path.is_file():
         return path.resolve()
     names = sorted(p.stem for p in SHIPPED.glob("*.toml"))
     close = difflib.get_close_matches(name_or_path, names, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise InputError(
-        f"config {name_or_path}: no such file and no shipped config.{hint} "
+        f"config {path}: no such file and no shipped config.{hint} "
         f"Shipped configs: {', '.join(names) or 'none'}."
     )
 
@@ -142,13 +145,20 @@ def coerced_keys(
         key, result = (*prefix, name), taken.get(name)
         if isinstance(value, Mapping) and isinstance(result, Mapping):
             keys += coerced_keys(value, result, key)
-        elif type(value) is not type(result) and _is_text_or_truth(value, result):
+        elif _was_coerced(value, result):
             keys.append(key)
     return keys
 
 
-def _is_text_or_truth(*values: object) -> bool:
-    return any(isinstance(value, str | bool) for value in values)
+def _was_coerced(value: object, result: object) -> bool:
+    if isinstance(value, list | tuple) and isinstance(result, list | tuple):
+        return any(_was_coerced(*pair) for pair in zip(value, result, strict=False))
+    is_text_or_truth = isinstance(value, str | bool) or isinstance(result, str | bool)
+    return type(value) is not type(result) and is_text_or_truth
+
+
+def _is_shipped(name: str) -> bool:
+    return not name.endswith(".toml") and (SHIPPED / f"{name}.toml").is_file()
 
 
 def _explain(error: ValidationError, layers: Sequence[Layer], model: type[BaseModel]) -> str:
@@ -162,7 +172,7 @@ def _explain(error: ValidationError, layers: Sequence[Layer], model: type[BaseMo
         hint = f"Did you mean {'.'.join((*key[:-1], close[0]))}?" if close else "Remove it."
         return f"{where}: unknown key {dotted}. {hint}"
     text = str(first["msg"]).removeprefix("Value error, ")
-    return f"{where}: {dotted}: {text}"
+    return f"{where}: {dotted}: {text}" if key else f"{_source_of(_WHOLE, layers)}: {text}"
 
 
 def _known_keys(model: type[BaseModel], table: tuple[str, ...]) -> list[str]:

@@ -4,6 +4,7 @@ Omitted on purpose: changing anything. The mend is said, not done.
 """
 
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -12,11 +13,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from flows.environment import var_directory
 from flows.locks import LOCK_FILE, lock_holder
+from flows.words import console, plain, program
 
 # Lowest version that works, and the first that does not. Newer fastapi breaks Prefect's server at
 # start, and `pip check` does not notice.
@@ -55,8 +56,8 @@ def print_checks() -> int:
     checks = list(all_checks(var_directory()))
     for check in checks:
         mark = "[green]ok[/]" if not check.mend else "[red]wrong[/]" if check.blocks else "note"
-        table.add_row(check.name, f"{mark} {check.found}", check.mend)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+        table.add_row(plain(check.name), f"{mark} {plain(check.found)}", plain(check.mend))
+    console().print(table)
     return int(any(check.mend and check.blocks for check in checks))
 
 
@@ -79,9 +80,10 @@ def check_version(package: str, lowest: tuple[int, ...], beyond: tuple[int, ...]
     try:
         found = version(package)
     except PackageNotFoundError:
-        return Check(name=package, found="not installed", mend="make install")
+        return Check(name=package, found="not installed", mend="make reinstall")
     numbers = tuple(int(n) for n in found.partition("+")[0].split(".")[:3] if n.isdigit())
-    mend = "" if lowest <= numbers < beyond else f'pip install "{package}{wanted}"'
+    pip = f"{shlex.quote(sys.executable)} -m pip"
+    mend = "" if lowest <= numbers < beyond else f'{pip} install "{package}{wanted}"'
     return Check(name=package, found=f"{found} (needs {wanted})", mend=mend)
 
 
@@ -101,7 +103,9 @@ def check_port(name: str, port: int) -> Check:
     return Check(
         name=f"port {port} ({name} UI)",
         found="in use" if taken else "free",
-        mend=f"it may be our own UI; else: rlhf ui --{option}-port {port + 1}" if taken else "",
+        mend=f"it may be our own UI; else: {program()} ui --{option}-port {port + 1}"
+        if taken
+        else "",
         blocks=False,
     )
 

@@ -1,22 +1,28 @@
 """Where things live and the environment variables we set for our own process.
 
-Every variable is a default: what the user has set stays. They must be set before Prefect, MLflow
+Every variable is a default: what the user has set stays, and only the hosts that no proxy may have
+are added to. They must be set before Prefect, MLflow
 and torch are imported, so the command line calls `prepare_environment` first.
 """
 
 import os
 from pathlib import Path
 
+from data.errors import InputError
+
+LOOPBACK = ("127.0.0.1", "localhost")
+
 
 def var_directory() -> Path:
     """The directory of all mutable state: RLHF_VAR, else var/ where the command was started."""
-    return Path(os.environ.get("RLHF_VAR", "var")).resolve()
+    return Path(os.environ.get("RLHF_VAR") or "var").resolve()
 
 
 def prepare_environment(var: Path) -> None:
     """Quiet, local and safe defaults for this process and the servers that it starts."""
     for name, value in environment_defaults(var).items():
         os.environ.setdefault(name, value)
+    _keep_loopback_from_proxies()
 
 
 def environment_defaults(var: Path) -> dict[str, str]:
@@ -42,3 +48,21 @@ def environment_defaults(var: Path) -> dict[str, str]:
         "OMP_WAIT_POLICY": "PASSIVE",
         "MPLBACKEND": "Agg",
     }
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """What to tell a user whose var/ refuses a file."""
+    return InputError(
+        f"{path} cannot be written ({error.strerror}). Make it writable, or set RLHF_VAR to a "
+        "directory that is."
+    )
+
+
+def _keep_loopback_from_proxies() -> None:
+    """Add our servers' host to both spellings; the lower case one hides the other from Python."""
+    for name, other in (("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")):
+        given = os.environ.get(name) or os.environ.get(other) or ""
+        hosts = [host.strip() for host in given.split(",") if host.strip()]
+        if hosts != ["*"]:
+            missing = [host for host in LOOPBACK if host not in hosts]
+            os.environ[name] = ",".join([*hosts, *missing])

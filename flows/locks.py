@@ -10,8 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data.errors import InputError
+from flows.environment import cannot_write
 
 LOCK_FILE = "run.lock"
+
+# What this process holds. Process ids do not tell: two containers may share var/ and a number.
+_held: set[Path] = set()
 
 
 @contextmanager
@@ -21,19 +25,22 @@ def run_lock(var: Path) -> Iterator[None]:
     Raises:
         InputError: Another process holds it, or var/ cannot be written.
     """
+    place = var.resolve()
+    if place in _held:
+        yield
+        return
     descriptor = _open(var)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _pid_in(descriptor)
-            if holder != str(os.getpid()):
-                raise InputError(_busy(var, holder)) from None
-        else:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            raise InputError(_busy(var, _pid_in(descriptor))) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        _held.add(place)
         yield
     finally:
+        _held.discard(place)
         os.close(descriptor)
 
 
@@ -57,10 +64,7 @@ def _open(var: Path) -> int:
         var.mkdir(parents=True, exist_ok=True)
         return os.open(var / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise InputError(
-            f"{var} cannot be written ({error.strerror}). Make it writable, or set RLHF_VAR to a "
-            "directory that is."
-        ) from None
+        raise cannot_write(var, error) from None
 
 
 def _pid_in(descriptor: int) -> str:

@@ -26,6 +26,7 @@ from flows.locks import run_lock
 from flows.outcome import Span
 from flows.spine import repository_root, run_tracked
 from flows.stages import pipeline_stages, stages_not_needed
+from flows.user_files import check_user_files
 from tasks.artifacts import ArtifactStore
 from tasks.code_digest import SourceTree
 from tasks.ledger import ledger_of
@@ -56,6 +57,7 @@ def rlhf(
     stages = pipeline_stages()
     span = Span(first=from_stage, last=until_stage)
     span.check(stages)
+    check_user_files(config)
     flow_run_id = str(runtime.flow_run.id or uuid.uuid4())
     with run_lock(var):
         shop = Workshop(

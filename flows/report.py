@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from data.errors import InputError
@@ -19,6 +17,7 @@ from flows.config_files import SHIPPED
 from flows.environment import var_directory
 from flows.figure_texts import BOUNDS, DESCRIPTIONS, Figure, in_reading_order, whole_figures
 from flows.run_records import RunRecord, finished_runs
+from flows.words import console, plain, program
 from tasks.artifacts import ArtifactError, ArtifactStore
 
 NUM_REPLIES = 8
@@ -40,8 +39,9 @@ class Report:
 
     @property
     def is_demo(self) -> bool:
-        """Whether the run is on the demo's corpus, for which bounds are known."""
-        return bool(self.record.config["corpus"]["source"] == "support_desk")
+        """Whether it is the shipped demo, for which bounds are known."""
+        config = self.record.config
+        return bool(config["corpus"]["source"] == "support_desk" and config["name"] == "demo")
 
     @property
     def is_off_policy(self) -> bool:
@@ -64,13 +64,13 @@ def print_report(*, as_json: bool, name: str = "") -> None:
         ordered = {key: report.figures[key] for key in in_reading_order(report.figures)}
         sys.stdout.write(json.dumps(ordered, indent=2, ensure_ascii=False) + "\n")
         return
-    console = _console()
+    terminal = console()
     for line in describe_run(report):
-        console.print(line)
-    console.print(figures_table(report))
+        terminal.print(line)
+    terminal.print(figures_table(report))
     if report.is_demo:
-        console.print(bounds_table(report))
-    console.print(replies_table(read_replies(report.payload)))
+        terminal.print(bounds_table(report))
+    terminal.print(replies_table(read_replies(report.payload)))
 
 
 def print_replies(name: str) -> None:
@@ -80,15 +80,10 @@ def print_replies(name: str) -> None:
         InputError: There is no such run, or its artifact is unusable.
     """
     report = load_report(var_directory(), name)
-    console = _console()
+    terminal = console()
     for line in describe_run(report):
-        console.print(line)
-    console.print(replies_table(read_replies(report.payload)))
-
-
-def _console() -> Console:
-    # A pipe counts as 80 columns, too few for our tables.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        terminal.print(line)
+    terminal.print(replies_table(read_replies(report.payload)))
 
 
 def load_report(var: Path, name: str = "") -> Report:
@@ -116,11 +111,11 @@ def describe_run(report: Report) -> list[str]:
     """Sentences that go before the tables."""
     record = report.record
     lines = [
-        f"Run [bold]{record.name}[/], seed {record.config['seed']}, finished "
-        f"{record.finished_at}; its stages took {record.seconds:.0f} s."
+        f"Run [bold]{plain(record.name)}[/], seed {record.config['seed']}, finished "
+        f"{plain(record.finished_at)}; its stages took {record.seconds:.0f} s."
     ]
     if record.machine:
-        measured = ", ".join(f"{key} {value:g}" for key, value in record.machine.items())
+        measured = ", ".join(f"{plain(key)} {value:g}" for key, value in record.machine.items())
         lines.append(f"Machine when it began: {measured}.")
     if report.is_off_policy:
         lines.append(
@@ -141,7 +136,9 @@ def figures_table(report: Report) -> Table:
         low, high, count = figure["low"], figure["high"], figure["n"]
         interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
         row = (_shown(figure["value"]), interval, _shown(figure["sft"]))
-        table.add_row(key, *row, "" if count is None else f"{count:.0f}", DESCRIPTIONS.get(key, ""))
+        table.add_row(
+            plain(key), *row, "" if count is None else f"{count:.0f}", DESCRIPTIONS.get(key, "")
+        )
     return table
 
 
@@ -178,7 +175,7 @@ def replies_table(rows: Sequence[dict[str, Any]]) -> Table:
     table.add_column("PPO", ratio=1)
     for row in rows:
         before, after = (f"{row[m]}  ({row[f'{m}_reward']:+.2f})" for m in ("sft", "ppo"))
-        table.add_row(*(_printable(text) for text in (row["prompt"], before, after)))
+        table.add_row(*(plain(text) for text in (row["prompt"], before, after)))
     return table
 
 
@@ -200,13 +197,9 @@ def _newest(records: Sequence[RunRecord], name: str, var: Path) -> RunRecord:
 
 def _command(name: str) -> str:
     is_shipped = (SHIPPED / f"{name}.toml").is_file()
-    return f"rlhf run --config {name}" if is_shipped else f"rlhf run, with the config named {name}"
+    which = f" --config {name}" if is_shipped else f", with the config named {name}"
+    return f"{program()} run{which}"
 
 
 def _shown(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _printable(text: str) -> str:
-    """Text of a model, which may hold any character: no control codes, no markup."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "?" for c in text))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from data.errors import InputError
-from flows.api import prefect_api
+from flows.api import ServerError, prefect_api
 from flows.config import RunConfig
 from flows.config_files import load_config
 from flows.environment import prepare_environment, var_directory
@@ -22,6 +22,8 @@ from flows.outcome import Span, StageFailedError
 from flows.report import print_replies
 from flows.stages import pipeline_stages
 from flows.tables import print_rows
+from flows.user_files import check_user_files
+from flows.words import program
 
 EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -44,6 +46,7 @@ def run_pipeline(config_name: str, overrides: Sequence[str], first: str, last: s
     var = var_directory()
     config = load_config(config_name, overrides)
     Span(first=first, last=last).check(pipeline_stages())
+    check_user_files(config)
     again = _command(config_name, overrides, last)
     prepare_environment(var)
     with run_lock(var), _sigterm_as_interrupt():
@@ -56,11 +59,16 @@ def run_pipeline(config_name: str, overrides: Sequence[str], first: str, last: s
             return EXIT_INTERRUPTED
         except StageFailedError as error:
             return _explain(error, again)
+        except ServerError as error:
+            sys.stderr.write(f"\n{error}\nWhen it is mended, continue with:\n  {again}\n")
+            return EXIT_FAILED
+        except OSError as error:
+            raise InputError(f"{error}. When it is mended, continue with: {again}") from None
     print_rows(rows)
     if not last:
         print_replies(config.name)
-        sys.stdout.write("\nAll figures, with their intervals:  rlhf report\n")
-    sys.stdout.write("The MLflow and Prefect pages of this run:  rlhf ui\n")
+        sys.stdout.write(f"\nAll figures, with their intervals:  {program()} report\n")
+    sys.stdout.write(f"The MLflow and Prefect pages of this run:  {program()} ui\n")
     return 0
 
 
@@ -79,10 +87,10 @@ def _run_flow(
 
 def _command(config_name: str, overrides: Sequence[str], last: str) -> str:
     """The command that continues this run; `--from` is left out, for it would begin again."""
-    words = ["rlhf", "run", "--config", config_name]
+    words = ["run", "--config", config_name]
     words += [word for text in overrides for word in ("--set", text)]
     words += ["--until", last] if last else []
-    return shlex.join(words)
+    return f"{program()} {shlex.join(words)}"
 
 
 @contextmanager

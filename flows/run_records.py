@@ -90,7 +90,8 @@ def finished_runs(var: Path) -> list[RunRecord]:
     if not path.is_file():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    # Not splitlines: a name may hold U+2028, which JSON leaves as it is.
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             records.append(RunRecord(**json.loads(line)))
         except (json.JSONDecodeError, TypeError):

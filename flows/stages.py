@@ -5,16 +5,15 @@ from typing import TYPE_CHECKING
 from tasks.build_pairs import build_pairs
 from tasks.collect_rankings import collect_rankings
 from tasks.evaluate import evaluate
-from tasks.register import register
-from tasks.train_policy import train_policy
-from tasks.train_reward_model import train_reward_model
-
 from tasks.generate_responses import generate_responses
 from tasks.pretrain import pretrain
+from tasks.register import register, still_registered
 from tasks.sample_prompts import sample_prompts
 from tasks.sft import sft
 from tasks.split import split
 from tasks.stage import Stage, stage_of
+from tasks.train_policy import train_policy
+from tasks.train_reward_model import train_reward_model
 
 if TYPE_CHECKING:
     from flows.config import RunConfig
@@ -33,9 +32,8 @@ def pipeline_stages() -> tuple[Stage, ...]:
         train_reward_model,
         train_policy,
         evaluate,
-        register,
     )
-    return tuple(stage_of(body) for body in bodies)
+    return (*(stage_of(body) for body in bodies), stage_of(register, still_holds=still_registered))
 
 
 def stages_not_needed(config: "RunConfig") -> dict[str, str]:

@@ -3,28 +3,29 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from data.errors import InputError
-from flows.api import is_up
+from flows.api import ServerError, wait_until_up
 from flows.doctor import check_port
-from flows.environment import prepare_environment, var_directory
+from flows.environment import cannot_write, prepare_environment, var_directory
 from flows.guard import start_guarded, stop_guarded
-
-START_SECONDS = 180.0
+from flows.words import program
 
 
 def serve_ui(*, mlflow_port: int, prefect_port: int) -> None:
     """Start both servers, say where they are, and wait for Ctrl-C.
 
     Raises:
-        InputError: A port is taken, or a server does not come up.
+        InputError: A port is taken, var/ cannot be written, or a server does not come up.
     """
     for name, port in (("MLflow", mlflow_port), ("Prefect", prefect_port)):
         if check_port(name, port).mend:
             raise InputError(
-                f"port {port} is in use. Choose another: rlhf ui --{name.lower()}-port {port + 1}"
+                f"port {port} is in use. Choose another: {program()} ui "
+                f"--{name.lower()}-port {port + 1}"
             )
     var = var_directory()
     prepare_environment(var)
@@ -38,10 +39,12 @@ def serve_ui(*, mlflow_port: int, prefect_port: int) -> None:
         "Prefect": prefect_command(prefect_port),
     }
     with ExitStack() as servers:
-        for name, command in commands.items():
-            _start(servers, name, command, var)
+        polls = {name: _start(servers, name, command, var) for name, command in commands.items()}
         for name, url in health.items():
-            _wait(name, url, var)
+            try:
+                wait_until_up(f"{name} server", url, polls[name], _log(var, name))
+            except ServerError as error:
+                raise InputError(str(error)) from None
             sys.stdout.write(f"{name:<8} {urls[name]}\n")
             sys.stdout.flush()
         sys.stdout.write("Ctrl-C stops both.\n")
@@ -65,19 +68,18 @@ def prefect_command(port: int) -> list[str]:
     return [*command, "--host", "127.0.0.1", "--port", str(port), "--analytics-off"]
 
 
-def _start(servers: ExitStack, name: str, command: list[str], var: Path) -> None:
-    var.mkdir(parents=True, exist_ok=True)
-    with _log(var, name).open("wb") as log:
-        server = start_guarded(command, dict(os.environ), log.fileno())
+def _start(
+    servers: ExitStack, name: str, command: list[str], var: Path
+) -> Callable[[], int | None]:
+    """Start a server that ends with the stack. Returns what asks for its exit code."""
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+        with _log(var, name).open("wb") as log:
+            server = start_guarded(command, dict(os.environ), log.fileno())
+    except OSError as error:
+        raise cannot_write(var, error) from None
     servers.callback(stop_guarded, server)
-
-
-def _wait(name: str, url: str, var: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while not is_up(url):
-        if time.monotonic() > end:
-            raise InputError(f"the {name} server did not start; see {_log(var, name)}")
-        time.sleep(0.2)
+    return server.poll
 
 
 def _log(var: Path, name: str) -> Path:

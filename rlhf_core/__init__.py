@@ -6,5 +6,5 @@
     ppo/         proximal policy optimisation against a frozen reference
     evaluation/  intervals over clusters, diversity
 
-Knows no Prefect, MLflow, DuckDB or Polars; reads and writes files in `checkpoint` alone.
+Knows no Prefect, MLflow, DuckDB or Polars; touches files only to save and load a model.
 """

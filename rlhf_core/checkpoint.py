@@ -59,5 +59,10 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as readable JSON with sorted keys and a final newline."""
-    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    """Write `value` as readable JSON with sorted keys and a final newline.
+
+    Raises:
+        ValueError: If a number is not finite: JSON has no word for it.
+    """
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")

@@ -1,7 +1,8 @@
 """Sampling responses: one prefill per prompt, its state forked for K responses.
 
 The sampling distribution is softmax(logits / temperature), the one that is scored: no top-k, no
-top-p, no repetition penalty, by design. PAD is never sampled. Rows that have ended leave the
+top-p, no repetition penalty, by design. PAD alone is never sampled; scoring keeps its probability,
+which a trained policy makes vanish. Rows that have ended leave the
 batch, so the last long response does not pay for the others.
 """
 

@@ -1,17 +1,18 @@
 """The cache key of a stage: a hash of all that decides its payload, and of nothing else.
 
-Paths, times and names of runs never enter: a string of a config that names an existing file
-counts as the bytes of that file.
+Paths, times and names of runs never enter: a config field marked as a file counts as the bytes of
+that file.
 """
 
 import hashlib
 import importlib.metadata
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
+from data.errors import InputError
 from tasks.artifacts import file_sha256
 from tasks.stage_log import JSON
 
@@ -36,6 +37,7 @@ def cache_key(
     config: object,
     seed: int,
     code: str,
+    libraries: Mapping[str, str],
     numerics: Mapping[str, JSON] | None,
 ) -> CacheKey:
     """The key of one stage in one run.
@@ -46,6 +48,7 @@ def cache_key(
         config: The config sections that the stage reads, as a dataclass.
         seed: The run's seed.
         code: Digest of the stage's code.
+        libraries: {third-party library that the code uses: version}.
         numerics: See `numerics_tag`; None for a stage that does not compute with torch.
     """
     parts: dict[str, JSON] = {
@@ -54,9 +57,15 @@ def cache_key(
         "config": config_identity(config),
         "seed": seed,
         "code": code,
+        "libraries": dict(libraries),
         "numerics": None if numerics is None else dict(numerics),
     }
     return CacheKey(parts=parts)
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of installed distributions, without importing them."""
+    return {name: importlib.metadata.version(name) for name in sorted(names)}
 
 
 def numerics_tag(*, device: str, threads: int) -> dict[str, JSON]:
@@ -74,17 +83,21 @@ def config_identity(value: object) -> JSON:
     """A config as JSON in which each file stands for its bytes.
 
     Args:
-        value: Dataclass, mapping, sequence, path or scalar. A string with a dot or a slash may
-            name a file; one that names none stays as it is, for the stage to complain about.
+        value: Dataclass, mapping, sequence or scalar. A dataclass field with the metadata
+            {"file": True} names a file; a name without a file stays as it is, for the stage to
+            complain about.
 
     Raises:
+        InputError: A file cannot be read.
         TypeError: A value of another type, which could not be compared across processes.
     """
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: config_identity(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, str | Path):
-        return _text_identity(str(value))
-    if value is None or isinstance(value, bool | int | float):
+        identities = {
+            f.name: _file_identity if f.metadata.get("file") else config_identity
+            for f in fields(value)
+        }
+        return {name: identity(getattr(value, name)) for name, identity in identities.items()}
+    if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, Mapping):
         return {str(key): config_identity(item) for key, item in value.items()}
@@ -93,8 +106,10 @@ def config_identity(value: object) -> JSON:
     raise TypeError(f"a {type(value).__name__} in a config has no stable identity")
 
 
-def _text_identity(text: str) -> JSON:
-    may_be_file = len(text) < 4096 and "\n" not in text and ("." in text or "/" in text)
-    if may_be_file and Path(text).is_file():
-        return {"sha256": file_sha256(Path(text))}
-    return text
+def _file_identity(name: str) -> JSON:
+    try:
+        return {"sha256": file_sha256(Path(name))}
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return name
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror}); check the file") from None

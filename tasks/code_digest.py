@@ -10,7 +10,8 @@ docstrings, so comments, blank lines and formatting change nothing; other files 
 inside functions count, those under TYPE_CHECKING do not.
 
 Omitted on purpose: imports by computed name, which nobody in these packages may use for code
-that decides a result, and third-party code, which the lock file pins.
+that decides a result, and third-party code: the versions of the libraries that a stage reaches
+enter its cache key (see stage.py).
 """
 
 import ast
@@ -22,6 +23,11 @@ from pathlib import Path
 
 PACKAGES = ("rlhf_core", "data", "tasks", "flows")
 RESOURCE_FOLDERS = ("data/sql", "data/seeds")
+# Third-party modules whose version can change a payload byte, each named as its distribution;
+# torch is not among them, for it counts with device and threads (see caching.numerics_tag).
+LIBRARIES = frozenset(
+    {"duckdb", "numpy", "polars", "safetensors", "textblob", "tokenizers", "vaderSentiment"}
+)
 
 # How a stage is run, logged and stored, but not what it computes: none of these can change a
 # payload byte, and in every stage's digest they would rerun the whole pipeline at each edit.
@@ -53,10 +59,12 @@ class StageCode:
     Attributes:
         files: {path relative to the root: sha256 of what matters in it}, sorted by path.
         uses_torch: Whether a reached module imports torch, so that numerics matter.
+        libraries: Those of LIBRARIES that a reached module imports.
     """
 
     files: dict[str, str]
     uses_torch: bool
+    libraries: frozenset[str]
 
     @property
     def digest(self) -> str:
@@ -112,7 +120,11 @@ class SourceTree:
             for literal in parsed.literals:
                 files.update({r.path: r.sha256 for r in self._resources if r.is_named_by(literal)})
         external = {name.partition(".")[0] for m in reached.values() for name in m.imports}
-        return StageCode(files=dict(sorted(files.items())), uses_torch="torch" in external)
+        return StageCode(
+            files=dict(sorted(files.items())),
+            uses_torch="torch" in external,
+            libraries=LIBRARIES & external,
+        )
 
     def _reach(self, module: str) -> dict[str, _Module]:
         reached: dict[str, _Module] = {}

@@ -72,6 +72,8 @@ def collect_rankings(
         for code, rows_of_code in sorted(counts.reasons.items())
     ]
     context.log.table("reasons", reasons)
+    if reasons:
+        outcomes["first_reason"] = reasons[0]["first"] or reasons[0]["code"]
     return {**outcomes, "rankings_in_snapshot": rows["ranking"], **agreement}
 
 

@@ -39,11 +39,8 @@ class Outcome:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: some I/O errors, and a store that another process holds."""
-    if isinstance(error, OSError):
-        return error.errno in _TRANSIENT_ERRNOS
-    # Only data/ imports duckdb; its lock error has no class of its own.
-    return type(error).__module__.partition(".")[0] == "_duckdb" and "lock" in str(error).lower()
+    """Whether trying again may help: some I/O errors. A store that is held was waited for."""
+    return isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNOS
 
 
 def run_stage(
@@ -60,25 +57,26 @@ def run_stage(
     Raises:
         Exception: Whatever the body raised, after the retries.
     """
-    stage_task = _as_task(order, shop).with_options(refresh_cache=refresh)
+    stage_task = _as_task(order, shop, refresh=refresh)
     state = _call(stage_task, upstream, order)
     record = StageRecord(**_result(state))
     if state.name != "Cached":
         outcome = Outcome(record=record, state="made")
-    elif _is_usable(record, shop):
+    elif _is_usable(order, record, shop):
         outcome = Outcome(record=record, state="cached")
     else:
-        again = stage_task.with_options(refresh_cache=True)
+        again = _as_task(order, shop, refresh=True)
         rebuilt = StageRecord(**_result(_call(again, upstream, order)))
         outcome = Outcome(record=rebuilt, state="rebuilt")
     return _link(outcome, shop)
 
 
-def _as_task(order: Order, shop: Workshop) -> Task[..., Any]:
+def _as_task(order: Order, shop: Workshop, *, refresh: bool) -> Task[..., Any]:
     @task(
         name=order.stage.name,
         description=order.stage.about,
         cache_policy=CacheKeyFnPolicy(cache_key_fn=_given_key),
+        refresh_cache=refresh,
         persist_result=True,
         result_serializer="json",
         result_storage=shop.var / "prefect-results",
@@ -87,7 +85,7 @@ def _as_task(order: Order, shop: Workshop) -> Task[..., Any]:
         retry_condition_fn=_should_retry,
     )
     def execute(inputs: dict[str, Any], key: str) -> dict[str, Any]:  # noqa: ARG001 - for Prefect
-        return produce(order, shop).as_json()
+        return produce(order, shop, refresh=refresh).as_json()
 
     return execute
 
@@ -112,14 +110,18 @@ def _should_retry(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bo
     return isinstance(error, BaseException) and is_transient(error)
 
 
-def _is_usable(record: StageRecord, shop: Workshop) -> bool:
-    """Whether the artifact of a cache hit is whole; a damaged one is moved aside."""
+def _is_usable(order: Order, record: StageRecord, shop: Workshop) -> bool:
+    """Whether all that a cache hit left is still there; a damaged artifact is moved aside."""
     try:
         shop.store.load(record.ref)
     except ArtifactError as error:
         logger.warning("%s; making it again", error)
         if isinstance(error, ArtifactDamagedError):
             shop.store.set_aside(record.ref)
+        return False
+    still_holds = order.stage.still_holds
+    if still_holds is not None and not still_holds(shop.var, record.summary):
+        logger.warning("what %s left outside its artifact is gone; making it again", record.kind)
         return False
     return True
 

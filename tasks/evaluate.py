@@ -5,8 +5,8 @@ bootstrap over families, the number of items, and the SFT policy's value where t
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from rlhf_core.reward.config import RewardConfig
 from tasks.context import StageContext, Summary
 
 if TYPE_CHECKING:
+    from rlhf_core.evaluation.intervals import Estimate
     from rlhf_core.tokenizer import Tokenizer
     from tasks.replies import Reply, TestPrompt
 
@@ -49,7 +50,7 @@ def evaluate(
     from rlhf_core.seeding import generator_for
     from tasks.figures import compare
     from tasks.ranked import read_ranked
-    from tasks.replies import sample_replies
+    from tasks.replies import Models, sample_replies
     from tasks.reward_accuracy import reward_accuracy
 
     policies = {
@@ -64,29 +65,25 @@ def evaluate(
             context,
             prompts,
             config.evaluate,
-            name=name,
-            policy=policy,
-            reference=policies["sft"],
-            scorer=scorer,
+            models=Models(name, policy, policies["sft"], scorer),
             grammar=grammar,
         )
         for name, policy in policies.items()
     }
-    dialogues = read_ranked(build_pairs, scorer.tokenizer, config.reward.max_tokens)
-    estimate = partial(
-        cluster_bootstrap,
-        num_resamples=config.evaluate.num_resamples,
-        generator=generator_for(context.seed, "bootstrap"),
-    )
+    ranked = read_ranked(build_pairs, scorer.tokenizer, config.reward.max_tokens)
+    validation, tie_gap = ranked.of("validation"), config.rank.tie_gap
+
+    def estimate(values: Sequence[float], families: Sequence[str]) -> "Estimate":
+        return cluster_bootstrap(
+            values,
+            families,
+            num_resamples=config.evaluate.num_resamples,
+            generator=generator_for(context.seed, "bootstrap"),
+        )
+
     figures = {
         **compare(replies["ppo"], replies["sft"], estimate),
-        **reward_accuracy(
-            scorer,
-            dialogues.of("validation"),
-            estimate,
-            tie_gap=config.rank.tie_gap,
-            grammar=grammar,
-        ),
+        **reward_accuracy(scorer, validation, estimate, tie_gap=tie_gap, grammar=grammar),
         **json.loads((train_reward_model / "cross_validation.json").read_text(encoding="utf-8")),
         **json.loads((train_policy / "training.json").read_text(encoding="utf-8")),
     }

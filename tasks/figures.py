@@ -29,9 +29,8 @@ def compare(ppo: Sequence["Reply"], sft: Sequence["Reply"], estimate: "Estimator
     pairs = [(ours[name], theirs[name]) for name in ours]
 
     def figure(per_prompt: "Callable[[Sequence[Reply]], float]") -> dict[str, JSON]:
-        theirs_mean = estimate([per_prompt(b) for _, b in pairs], families).value
         own = estimate([per_prompt(a) for a, _ in pairs], families)
-        return {**own._asdict(), "sft": theirs_mean}
+        return {**own._asdict(), "sft": sum(per_prompt(b) for _, b in pairs) / len(pairs)}
 
     def difference(per_prompt: "Callable[[Sequence[Reply]], float]") -> dict[str, JSON]:
         values = [per_prompt(a) - per_prompt(b) for a, b in pairs]

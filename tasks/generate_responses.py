@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.rankers.config import RankConfig
+from data.campaign_config import CampaignConfig
 from rlhf_core.generation_config import GenerateConfig
 from tasks.context import StageContext, Summary
 
@@ -15,7 +15,7 @@ class GenerateResponsesConfig:
     """Config sections that the stage reads."""
 
     generate: GenerateConfig
-    rank: RankConfig
+    campaign: CampaignConfig
 
 
 def generate_responses(
@@ -55,7 +55,7 @@ def generate_responses(
             for (prompt_id, messages), texts in zip(batch, answers, strict=True):
                 sizes[len(texts)] += 1
                 if len(texts) >= 2:
-                    row = set_row(prompt_id, messages, texts, config.rank)
+                    row = set_row(prompt_id, messages, texts, config.campaign)
                     lines.write(canonical_json(row) + "\n")
     dropped = sizes[0] + sizes[1]
     if dropped == len(prompts):
@@ -80,7 +80,7 @@ def storable(text: str) -> str:
 
 
 def set_row(
-    prompt_id: str, messages: str, texts: Sequence[str], config: RankConfig
+    prompt_id: str, messages: str, texts: Sequence[str], campaign: CampaignConfig
 ) -> dict[str, object]:
     """A set/1 object: one prompt with its responses, ids derived from what they name."""
     from data.corpus_frames import decode_messages
@@ -96,6 +96,6 @@ def set_row(
             {"response_id": name, "text": text, "generator": "sft"}
             for name, text in zip(ids, texts, strict=True)
         ],
-        "guideline_version": config.guideline_version,
-        "campaign": config.campaign,
+        "guideline_version": campaign.guideline_version,
+        "campaign": campaign.name,
     }

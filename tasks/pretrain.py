@@ -7,6 +7,8 @@ from rlhf_core.language.config import LanguageConfig
 from rlhf_core.rwkv.config import RWKVConfig
 from tasks.context import StageContext, Summary
 
+NUM_BYTES = 256
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainConfig:
@@ -20,6 +22,7 @@ def pretrain(context: StageContext, config: PretrainConfig, *, split: Path) -> S
     """Train a tokenizer and a language model on the pretraining text."""
     import polars as pl
 
+    from data.errors import InputError
     from rlhf_core.checkpoint import Policy
     from rlhf_core.language.training import Document
     from rlhf_core.rwkv.init import initialise
@@ -29,6 +32,11 @@ def pretrain(context: StageContext, config: PretrainConfig, *, split: Path) -> S
     from tasks.language_stage import fit_language_model
     from tasks.texts import cut
 
+    if config.model.vocab_size < NUM_BYTES + 2:
+        raise InputError(
+            f"model.vocab_size is {config.model.vocab_size}; give at least {NUM_BYTES + 2}, for "
+            "the bytes, padding and the end of text"
+        )
     texts = pl.read_parquet(split / "pretrain.parquet")["text"].to_list()
     tokenizer = train_tokenizer(texts, config.model.vocab_size)
     sizes = replace(config.model, vocab_size=tokenizer.vocab_size)

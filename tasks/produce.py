@@ -4,6 +4,7 @@ Order of truth: first the artifact (fsynced, renamed), then how it was made, the
 then MLflow. A kill in between leaves only what the next run sweeps or finds whole.
 """
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from tasks.artifacts import ArtifactRef, ArtifactStore
+from data.errors import InputError
+from tasks.artifacts import ArtifactError, ArtifactRef, ArtifactStore
 from tasks.caching import config_identity
 from tasks.context import StageContext
 from tasks.outputs import log_inputs, log_outputs
@@ -38,14 +40,21 @@ class Workshop:
     record_artifact: Callable[[StageRecord, Order], None]
 
 
-def produce(order: Order, shop: Workshop) -> StageRecord:
+def produce(order: Order, shop: Workshop, *, refresh: bool = False) -> StageRecord:
     """Run the body of one stage and keep what it makes.
+
+    What an earlier execution under the same key finished is taken instead, unless `refresh`: a
+    kill, or a store that was held, may have come between the artifact and Prefect's record of it.
 
     Raises:
         ArtifactError: An input is missing or damaged.
         Exception: Whatever the body raises; nothing of it stays in the store then.
     """
     name = order.stage.name
+    finished = None if refresh else find_finished(order, shop)
+    if finished is not None:
+        shop.record_artifact(finished, order)
+        return finished
     inputs = {n: None if ref is None else shop.store.load(ref) for n, ref in order.inputs.items()}
     scratch = shop.store.scratch(name)
     payload, log = _prepare(scratch)
@@ -79,6 +88,28 @@ def produce(order: Order, shop: Workshop) -> StageRecord:
     return record
 
 
+def find_finished(order: Order, shop: Workshop) -> StageRecord | None:
+    """The record of a whole artifact that was made under the order's key, None without one."""
+    pattern = f"{order.stage.name}/*.made/{order.key.hex[:16]}/made.json"
+    for path in shop.store.root.glob(pattern):
+        made = json.loads(path.read_text(encoding="utf-8"))
+        record = StageRecord(
+            kind=order.stage.name,
+            sha256=made["sha256"],
+            cache_key=made["cache_key"],
+            mlflow_run_id="",
+            seconds=made["seconds"],
+            summary=json.loads(path.with_name("summary.json").read_text(encoding="utf-8")),
+        )
+        try:
+            shop.store.load(record.ref)
+        except ArtifactError:
+            continue
+        if record.cache_key == order.key.hex:
+            return record
+    return None
+
+
 def _prepare(scratch: Path) -> tuple[Path, StageLog]:
     payload, log = scratch / "payload", scratch / "log"
     payload.mkdir()
@@ -92,6 +123,8 @@ def _call_body(
     if order.uses_torch:
         import torch
 
+        if order.device == "cuda" and not torch.cuda.is_available():
+            raise InputError('device is "cuda", but torch finds no GPU here; set device = "cpu"')
         torch.set_num_threads(order.threads)
     context = StageContext(
         out=payload,

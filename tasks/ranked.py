@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf_core.tokenizer import Tokenizer
-from tasks.texts import cut_dialogue, encode_prompt, encode_response
+from tasks.texts import cut_dialogue, encode_prompt, encode_response, prompt_room
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,11 +40,13 @@ class RankedDialogues:
         dialogues: In the order of prompts.parquet.
         texts_cut: Prompt-response texts beyond the limit.
         pairs_dropped: Pairs whose responses are equal after the cut.
+        of_own_model: Whether all responses are of the run's own SFT model.
     """
 
     dialogues: list[RankedDialogue]
     texts_cut: int
     pairs_dropped: int
+    of_own_model: bool
 
     def of(self, *splits: str) -> list[RankedDialogue]:
         """The dialogues of the given splits."""
@@ -58,9 +60,8 @@ def read_ranked(pairs: Path, tokenizer: Tokenizer, max_tokens: int) -> RankedDia
     from data.corpus_frames import decode_messages
     from rlhf_core.reward.training import RankedPrompt
 
-    responses = pl.read_parquet(pairs / "responses.parquet").partition_by(
-        "prompt_id", as_dict=True, maintain_order=True
-    )
+    all_responses = pl.read_parquet(pairs / "responses.parquet")
+    responses = all_responses.partition_by("prompt_id", as_dict=True, maintain_order=True)
     rows = pl.read_parquet(pairs / "pairs.parquet").partition_by(
         "prompt_id", as_dict=True, maintain_order=True
     )
@@ -68,10 +69,9 @@ def read_ranked(pairs: Path, tokenizer: Tokenizer, max_tokens: int) -> RankedDia
     for prompt in pl.read_parquet(pairs / "prompts.parquet").iter_rows(named=True):
         own = responses[prompt["prompt_id"],]
         question = encode_prompt(tokenizer, prompt["messages"])
-        cuts = [
-            cut_dialogue(question, encode_response(tokenizer, text), max_tokens)
-            for text in own["text"]
-        ]
+        answers = [encode_response(tokenizer, text) for text in own["text"]]
+        room = prompt_room(map(len, answers), max_tokens)
+        cuts = [cut_dialogue(question, answer, room, max_tokens) for answer in answers]
         texts_cut += sum(is_cut for *_, is_cut in cuts)
         ids = [response for _, response, _ in cuts]
         index = {name: i for i, name in enumerate(own["response_id"])}
@@ -92,7 +92,12 @@ def read_ranked(pairs: Path, tokenizer: Tokenizer, max_tokens: int) -> RankedDia
                 ranked=RankedPrompt(cuts[0][0], ids, pairs_of_prompt, weights),
             )
         )
-    return RankedDialogues(dialogues=dialogues, texts_cut=texts_cut, pairs_dropped=pairs_dropped)
+    return RankedDialogues(
+        dialogues=dialogues,
+        texts_cut=texts_cut,
+        pairs_dropped=pairs_dropped,
+        of_own_model=bool((all_responses["generator"] == "sft").all()),
+    )
 
 
 def _pairs_of(

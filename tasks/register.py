@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasks.served_model.registry import Candidate
 
 # MLflow reserves the alias "latest".
-NEWEST = "newest"
+ALIASES = {"sft": "sft", "train_policy": "newest", "train_reward_model": "newest"}
 _OF_REWARD_MODEL = ("rm_", "cv_")
 
 
@@ -60,6 +60,18 @@ def register(
     return {**summary, "new_versions": num_new}
 
 
+def still_registered(var: Path, summary: Summary) -> bool:
+    """Whether the versions that a summary names are in the registry and bear their aliases."""
+    from tasks.served_model.registry import Registry
+
+    registry = Registry(var)
+    for stage, alias in ALIASES.items():
+        name, _, version = str(summary[stage]).removeprefix("models:/").rpartition("/")
+        if not registry.holds(name, version, alias):
+            return False
+    return True
+
+
 def candidates_of(
     payloads: Mapping[str, Path],
     names: RegistryNames,
@@ -89,22 +101,22 @@ def candidates_of(
         for key, entry in evaluation.items()
         if entry.get("sft") is not None and not key.startswith(_OF_REWARD_MODEL)
     }
-    rows: list[tuple[str, Kind, str, str, dict[str, Figure]]] = [
-        (names.policy, "policy", "sft", "sft", of_sft),
-        (names.policy, "policy", NEWEST, "train_policy", of_policy),
-        (names.reward, "reward", NEWEST, "train_reward_model", of_reward),
+    rows: list[tuple[str, Kind, str, dict[str, Figure]]] = [
+        (names.policy, "policy", "sft", of_sft),
+        (names.policy, "policy", "train_policy", of_policy),
+        (names.reward, "reward", "train_reward_model", of_reward),
     ]
     return [
         Candidate(
             name=name,
             kind=kind,
-            alias=alias,
+            alias=ALIASES[stage],
             stage=stage,
             payload=payloads[stage],
             seed=seed,
             figures=shown,
         )
-        for name, kind, alias, stage, shown in rows
+        for name, kind, stage, shown in rows
     ]
 
 

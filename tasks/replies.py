@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf_core.evaluation.config import EvaluateConfig
 from tasks.context import StageContext
@@ -67,21 +67,28 @@ class Reply:
     well_formed: bool | None
 
 
+class Models(NamedTuple):
+    """The policy that replies, its name, and what its replies are measured with."""
+
+    name: str
+    policy: "Policy"
+    reference: "Policy"
+    scorer: "Scorer"
+
+
 def sample_replies(
     context: StageContext,
     prompts: Sequence[TestPrompt],
     config: EvaluateConfig,
     *,
-    name: str,
-    policy: "Policy",
-    reference: "Policy",
-    scorer: "Scorer",
+    models: Models,
     grammar: "Grammar | None",
 ) -> list[Reply]:
-    """`config.responses_per_prompt` replies of `policy` to each prompt, measured."""
+    """`config.responses_per_prompt` replies of `models.policy` to each prompt, measured."""
     from rlhf_core.generation import generate
     from rlhf_core.seeding import generator_for
 
+    name, policy = models.name, models.policy
     replies: list[Reply] = []
     starts = range(0, len(prompts), config.batch_size)
     for start in context.progress(starts, f"replies of {name}"):
@@ -99,9 +106,7 @@ def sample_replies(
         pairs = [(p, r) for p, own in zip(batch, answers, strict=True) for r in own]
         measures = measure(
             [(prompt.ids, response.ids) for prompt, response in pairs],
-            policy,
-            reference,
-            scorer,
+            models,
             temperature=config.temperature,
         )
         for (prompt, response), (kl, kl_k3, score) in zip(pairs, measures, strict=True):
@@ -125,9 +130,7 @@ def sample_replies(
 
 def measure(
     dialogues: Sequence[tuple[list[int], list[int]]],
-    policy: "Policy",
-    reference: "Policy",
-    scorer: "Scorer",
+    models: Models,
     *,
     temperature: float,
 ) -> list[tuple[float, float, float]]:
@@ -138,6 +141,7 @@ def measure(
     from rlhf_core.logprobs import kl_k1, kl_k3, response_logprobs
     from rlhf_core.reward.model import score
 
+    _, policy, reference, scorer = models
     batch = join([p for p, _ in dialogues], [r for _, r in dialogues], policy.tokenizer.pad_id)
     batch = to_device(batch, policy.model.head.weight.device)
     with torch.no_grad():

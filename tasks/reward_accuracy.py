@@ -30,37 +30,36 @@ def reward_accuracy(
     Returns:
         rm_label_accuracy: on the annotators' pairs. In the demo also rm_pair_accuracy: on the pairs
         whose gold differs by `tie_gap` at least, and rm_label_ceiling: the label accuracy of gold
-        itself, which noisy labels keep below 1. Empty where no dialogue has a pair.
+        itself, which noisy labels keep below 1. Figures without a pair are left out.
     """
     from rlhf_core.reward.training import mean_pair_accuracy, score_prompts
 
-    dialogues = [d for d in dialogues if d.ranked.pairs]
     if not dialogues:
         return {}
     prompts = [d.ranked for d in dialogues]
     scores = score_prompts(
         scorer.model, prompts, batch_size=BATCH_SIZE, pad_id=scorer.tokenizer.pad_id
     )
-    families = [d.family_id for d in dialogues]
 
-    def figure(values: Sequence[float], clusters: Sequence[str]) -> dict[str, JSON]:
-        return {**estimate(values, clusters)._asdict(), "sft": None}
+    def figure(
+        values: Sequence[Sequence[float]], pairs: Sequence[list[tuple[int, int]]]
+    ) -> dict[str, JSON]:
+        rows = [
+            (mean_pair_accuracy([d.ranked._replace(pairs=own)], [v]), d.family_id)
+            for d, v, own in zip(dialogues, values, pairs, strict=True)
+            if own
+        ]
+        accuracies, families = [a for a, _ in rows], [family for _, family in rows]
+        return {**estimate(accuracies, families)._asdict(), "sft": None} if rows else {}
 
-    labels = [mean_pair_accuracy([p], [s]) for p, s in zip(prompts, scores, strict=True)]
-    figures = {"rm_label_accuracy": figure(labels, families)}
-    if grammar is None:
-        return figures
-    golds = [gold_of(d, grammar) for d in dialogues]
-    ceiling = [mean_pair_accuracy([p], [g]) for p, g in zip(prompts, golds, strict=True)]
-    figures["rm_label_ceiling"] = figure(ceiling, families)
-    by_gold = [
-        (mean_pair_accuracy([p._replace(pairs=pairs)], [s]), family)
-        for p, s, g, family in zip(prompts, scores, golds, families, strict=True)
-        if (pairs := strict_pairs(g, tie_gap))
-    ]
-    if by_gold:
-        figures["rm_pair_accuracy"] = figure(*zip(*by_gold, strict=True))
-    return figures
+    labels = [prompt.pairs for prompt in prompts]
+    figures = {"rm_label_accuracy": figure(scores, labels)}
+    if grammar is not None:
+        golds = [gold_of(d, grammar) for d in dialogues]
+        strict = [strict_pairs(own, tie_gap) for own in golds]
+        figures["rm_label_ceiling"] = figure(golds, labels)
+        figures["rm_pair_accuracy"] = figure(scores, strict)
+    return {name: own for name, own in figures.items() if own}
 
 
 def gold_of(dialogue: "RankedDialogue", grammar: "Grammar") -> list[float]:
@@ -72,8 +71,10 @@ def gold_of(dialogue: "RankedDialogue", grammar: "Grammar") -> list[float]:
 
 def strict_pairs(gold: Sequence[float], tie_gap: float) -> list[tuple[int, int]]:
     """(better, worse) of all pairs whose gold differs by at least `tie_gap`."""
+    from data.rankers.noise import is_strict
+
     return [
         (i, j) if gold[i] > gold[j] else (j, i)
         for i, j in combinations(range(len(gold)), 2)
-        if abs(gold[i] - gold[j]) >= tie_gap
+        if is_strict(gold[i], gold[j], tie_gap)
     ]

@@ -21,14 +21,16 @@ def sft(context: StageContext, config: SFTConfig, *, split: Path, pretrain: Path
     from rlhf_core.checkpoint import load_policy
     from rlhf_core.language.training import Document
     from tasks.language_stage import fit_language_model
-    from tasks.texts import cut_dialogue, encode_prompt, encode_response
+    from tasks.texts import cut_dialogue, encode_prompt, encode_response, prompt_room
 
     policy = load_policy(pretrain, context.device)
     documents, num_cut = [], 0
     for messages, response in pl.read_parquet(split / "sft.parquet")["messages", "response"].rows():
+        answer = encode_response(policy.tokenizer, response)
         prompt, answer, is_cut = cut_dialogue(
             encode_prompt(policy.tokenizer, messages),
-            encode_response(policy.tokenizer, response),
+            answer,
+            prompt_room([len(answer)], config.sft.max_tokens),
             config.sft.max_tokens,
         )
         num_cut += is_cut

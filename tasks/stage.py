@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tasks.artifacts import ArtifactRef
-from tasks.caching import CacheKey, cache_key, numerics_tag
+from tasks.caching import CacheKey, cache_key, library_versions, numerics_tag
 from tasks.code_digest import SourceTree
 from tasks.stage_log import Summary
 
@@ -27,11 +27,14 @@ class Stage:
         body: The function that does the work.
         config_type: Dataclass of the config sections that the body reads.
         inputs: {name of a stage whose payload the body reads: whether a run may lack it}.
+        still_holds: Tells from var/ and the stage's summary whether what the body left outside
+            its artifact is still there; None where it leaves nothing.
     """
 
     body: Body
     config_type: type[Any]
     inputs: dict[str, bool]
+    still_holds: Callable[[Path, Summary], bool] | None = None
 
     @property
     def name(self) -> str:
@@ -49,7 +52,7 @@ class Stage:
         return self.config_type(**sections)
 
 
-def stage_of(body: Body) -> Stage:
+def stage_of(body: Body, *, still_holds: Callable[[Path, Summary], bool] | None = None) -> Stage:
     """Read a stage off its body's signature.
 
     Raises:
@@ -70,7 +73,7 @@ def stage_of(body: Body) -> Stage:
                 "Path | None that names the stage it comes from"
             )
         inputs[parameter.name] = hint != Path
-    return Stage(body=body, config_type=config_type, inputs=inputs)
+    return Stage(body=body, config_type=config_type, inputs=inputs, still_holds=still_holds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +154,7 @@ def order_stage(
         config=own,
         seed=config.seed,
         code=code.digest,
+        libraries=library_versions(code.libraries),
         numerics=numerics if code.uses_torch else None,
     )
     return Order(

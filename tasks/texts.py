@@ -24,10 +24,15 @@ def cut(ids: Iterable[list[int]], max_tokens: int) -> tuple[list[list[int]], int
     return [row[:max_tokens] for row in rows], sum(len(row) > max_tokens for row in rows)
 
 
+def prompt_room(response_lengths: Iterable[int], max_tokens: int) -> int:
+    """Tokens left to a prompt beside its longest response: at least half of `max_tokens`."""
+    return max(max_tokens - max(response_lengths), (max_tokens + 1) // 2)
+
+
 def cut_dialogue(
-    prompt: list[int], response: list[int], max_tokens: int
+    prompt: list[int], response: list[int], room: int, max_tokens: int
 ) -> tuple[list[int], list[int], bool]:
-    """A prompt's last half of `max_tokens` at most, and the response cut to what remains."""
-    kept = prompt[-(max_tokens // 2) :]
+    """A prompt's last `room` tokens, the response cut to what remains, and whether either lost."""
+    kept = prompt[-room:]
     cut_response = response[: max_tokens - len(kept)]
     return kept, cut_response, len(kept) + len(cut_response) < len(prompt) + len(response)

@@ -39,6 +39,17 @@ def preload() -> None:
     from mlflow.tracking.client import MlflowClient  # noqa: F401
 
 
+def open_experiment(client: Any, var: Path) -> str:
+    """Id of our experiment, made where it is missing."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    # A server knows its artifact folder; a bare SQLite file would use ./mlruns.
+    local = tracking_uri(var).startswith("sqlite:")
+    where = (var / "mlflow-artifacts").as_uri() if local else None
+    return str(client.create_experiment(EXPERIMENT, artifact_location=where))
+
+
 class Tracker:
     """Logs one pipeline run. Every method may be called whether MLflow works or not.
 
@@ -149,14 +160,7 @@ class Tracker:
         from mlflow.tracking.client import MlflowClient
 
         client = MlflowClient(tracking_uri(self._var))
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is not None:
-            self._experiment = experiment.experiment_id
-        else:
-            # A server knows its artifact folder; a bare SQLite file would use ./mlruns.
-            local = tracking_uri(self._var).startswith("sqlite:")
-            where = (self._var / "mlflow-artifacts").as_uri() if local else None
-            self._experiment = client.create_experiment(EXPERIMENT, artifact_location=where)
+        self._experiment = open_experiment(client, self._var)
         self._client = client
 
     def _sweep(self) -> None:

@@ -33,6 +33,7 @@ def train_policy(
     """Train the policy with PPO; the critic starts from the reward model."""
     import polars as pl
 
+    from data.errors import InputError
     from rlhf_core.checkpoint import load_policy, save_policy, write_json
     from rlhf_core.ppo.critic import Critic
     from rlhf_core.ppo.rollout import Reference
@@ -44,6 +45,8 @@ def train_policy(
     policy, reference = load_policy(sft, context.device), load_policy(sft, context.device)
     scorer = load_scorer(train_reward_model, context.device)
     prompts = pl.read_parquet(split / "prompts.parquet").filter(pl.col("split") == "train")
+    if prompts.is_empty():
+        raise InputError("no prompt is in the train split; raise corpus.train or add prompts")
     tokenizer = policy.tokenizer
     steps = train(
         policy.model,

@@ -6,7 +6,8 @@ Each group of sibling replies of which at least two carry a rank becomes a set, 
 the prompt; rank 0 is the best. A sibling without a rank, deleted, blank or equal to a better one is
 left out of the set; of more than nine the best nine stay. The best reply of each set is an SFT row,
 and so is the first reply of a group that has fewer than two ranks, which its reviewers let pass.
-The tree is the family; trees that begin with the same text are one family.
+A blank turn is left out with all that follows it. The tree is the family; trees that begin with the
+same text are one family.
 
 Omitted on purpose: ranks of the users' own turns (they say nothing about a policy), labels, emojis.
 
@@ -99,6 +100,8 @@ def _groups(tree: _Row) -> Iterator[tuple[list[Message], list[_Reply]]]:
         holder, history, path = stack.pop()
         node = holder["prompt"] if path == "prompt" else holder
         messages = [*history, _message(node, path)]
+        if not messages[-1]["content"].strip():
+            continue
         children = require_list({"replies": [], **node}, "replies")
         if messages[-1]["role"] == "user":
             yield (

@@ -4,7 +4,7 @@ Omitted on purpose: how rankings become pairs (see pairs.PairsConfig).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Ranker = Literal["simulated", "file"]
@@ -25,20 +25,16 @@ class RankConfig:
         tie_gap: Responses whose gold differs by less are about equal.
         shared_fraction: Share of the sets that several annotators rank.
         shared_by: Annotators of a shared set.
-        campaign: Recorded in each set.
-        guideline_version: Recorded in each set.
     """
 
     ranker: Ranker = "simulated"
-    sets: str = ""
-    rankings: str = ""
+    sets: str = field(default="", metadata={"file": True})
+    rankings: str = field(default="", metadata={"file": True})
     annotators: tuple[float, ...] = (0.95, 0.85, 0.75, 0.60)
     common_noise: float = 0.4
     tie_gap: float = 0.1
     shared_fraction: float = 0.15
     shared_by: int = 3
-    campaign: str = "demo"
-    guideline_version: str = "1"
 
     def __post_init__(self) -> None:
         """Refuses values that rank nothing.
@@ -55,9 +51,6 @@ class RankConfig:
         for name in ("common_noise", "shared_fraction"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 0 to 1")
-        for name in ("campaign", "guideline_version"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} is empty; give it a name")
 
     def _check_annotators(self) -> None:
         """Refuses accuracies no better than a coin, and sharing among more than there are."""

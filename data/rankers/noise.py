@@ -60,6 +60,11 @@ class Opinion(NamedTuple):
     noise: Mapping[str, float]
 
 
+def is_strict(a: float, b: float, tie_gap: float) -> bool:
+    """Whether two scores differ by the tie gap at least; equal ones never do."""
+    return abs(a - b) >= max(tie_gap - _ROUNDING, _ROUNDING)
+
+
 def gold_tiers(gold: Mapping[str, float], tie_gap: float) -> Tiers:
     """Ranks by gold, close ones tied.
 
@@ -74,7 +79,7 @@ def gold_tiers(gold: Mapping[str, float], tie_gap: float) -> Tiers:
     tiers: Tiers = {}
     tier, best = 0, float("inf")
     for response in sorted(gold, key=lambda it: (-gold[it], it)):
-        if best - gold[response] >= tie_gap - _ROUNDING:
+        if is_strict(best, gold[response], tie_gap):
             tier, best = tier + 1, gold[response]
         tiers[response] = tier
     return dict(sorted(tiers.items()))

@@ -35,8 +35,6 @@ from data.rankers.noise import (
 from data.sets import ResponseSet
 
 UI_VERSION = "simulated/1"
-# People agree with each other about this often; a report names an agreement outside it.
-MUTUAL_AGREEMENT_RANGE = (0.65, 0.80)
 
 _EPOCH = datetime(2025, 1, 1, 9, tzinfo=UTC)
 _MS_PER_CHARACTER = 45

@@ -33,7 +33,9 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         with closing(browser):
-            page = browser.new_page(viewport={"width": 1200, "height": 800}, device_scale_factor=1.5)
+            page = browser.new_page(
+                viewport={"width": 1200, "height": 800}, device_scale_factor=1.5
+            )
             picture_replies(page, var)
             picture_comparison(page, var)
 
@@ -41,7 +43,7 @@ def main() -> None:
 def picture_replies(page: Page, var: Path) -> None:
     """The table that ends a run, as the terminal shows it."""
     console = Console(record=True, width=116, file=Path(os.devnull).open("w", encoding="utf-8"))
-    console.print(replies_table(read_replies(load_report(var).payload)))
+    console.print(replies_table(read_replies(load_report(var, "demo").payload)))
     with tempfile.NamedTemporaryFile("w", suffix=".svg", encoding="utf-8") as svg:
         svg.write(console.export_svg(title="rlhf run --config demo"))
         svg.flush()
@@ -66,8 +68,15 @@ def picture_comparison(page: Page, var: Path) -> None:
             page.wait_for_timeout(500)
         chosen = f"runs={quote(json.dumps(parents))}&experiments={quote(json.dumps([experiment]))}"
         page.goto(f"{url}/#/compare-runs?{chosen}")
-        page.wait_for_timeout(8000)
-        page.screenshot(path=HERE / "compare.png", full_page=True)
+        page.get_by_text("Run details").wait_for()
+        page.set_viewport_size({"width": 1500, "height": 1500})
+        page.mouse.click(1467, 34)  # closes MLflow's assistant
+        page.get_by_text("Visualizations").click()
+        for switch in page.get_by_text("Show diff only").all():
+            switch.click()
+        page.get_by_text("Metrics", exact=True).last.scroll_into_view_if_needed()
+        page.wait_for_timeout(2000)
+        page.screenshot(path=HERE / "compare.png")
     finally:
         stop_guarded(server)
 

@@ -1,7 +1,7 @@
 """One rollout: sample responses, score them, and compute all that the updates hold fixed.
 
 Old log-probabilities are recomputed by the training forward, not taken from sampling, so that the
-ratio of the first update is exactly 1.
+ratio of the first update is 1 up to rounding.
 """
 
 from collections.abc import Sequence
@@ -114,13 +114,14 @@ def collect_rollout(
         "objective/response_tokens": float(batch.response_lengths.float().mean()),
         "ppo/value/explained_variance": explained_variance(values, returns, is_response),
     }
-    rollout = Rollout(
-        batch, is_response, logprobs, values, whiten(advantages, is_response), returns
-    )
-    return rollout, metrics
+    advantages = whiten(advantages, is_response)
+    return Rollout(batch, is_response, logprobs, values, advantages, returns), metrics
 
 
 def explained_variance(values: Tensor, returns: Tensor, is_response: Tensor) -> float:
-    """1 - Var(returns - values) / Var(returns) over response tokens; 1 is a perfect critic."""
-    error = (returns - values)[is_response]
-    return float(1 - error.var(correction=0) / returns[is_response].var(correction=0))
+    """1 - Var(returns - values) / Var(returns) over response tokens; 1 is a perfect critic.
+
+    0 where all returns are equal: there is nothing to explain.
+    """
+    error, spread = (x[is_response].var(correction=0) for x in (returns - values, returns))
+    return float(1 - error / spread) if spread > 0 else 0.0

@@ -32,6 +32,18 @@ class Optimizers(NamedTuple):
     critic: Optimizer
 
 
+def build_optimizers(policy: RWKV, critic: Critic, config: PPOConfig) -> Optimizers:
+    """AdamW for each, without weight decay."""
+    return Optimizers(
+        build_optimizer(
+            policy, learning_rate=config.learning_rate, weight_decay=0.0, eps=config.adam_eps
+        ),
+        build_optimizer(
+            critic, learning_rate=config.value_learning_rate, weight_decay=0.0, eps=config.adam_eps
+        ),
+    )
+
+
 def train_policy(
     policy: RWKV,
     critic: Critic,
@@ -48,14 +60,7 @@ def train_policy(
     Raises:
         FloatingPointError: If a loss or gradient is not finite.
     """
-    optimizers = Optimizers(
-        build_optimizer(
-            policy, learning_rate=config.learning_rate, weight_decay=0.0, eps=config.adam_eps
-        ),
-        build_optimizer(
-            critic, learning_rate=config.value_learning_rate, weight_decay=0.0, eps=config.adam_eps
-        ),
-    )
+    optimizers = build_optimizers(policy, critic, config)
     device = policy.head.weight.device
     kl_coef = config.kl_coef
     queue: list[int] = []

@@ -38,6 +38,8 @@ class RewardConfig:
         for name in ("num_epochs", "batch_size", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.max_tokens < 2:
+            raise ValueError("max_tokens is 1; a prompt and a response need at least 2")
         for name in ("learning_rate", "max_grad_norm"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")

@@ -81,7 +81,6 @@ def train_reward_model(
     device = model.head.weight.device
     for epoch in range(config.num_epochs):
         for batch_ids in epoch_batches(len(prompts), config.batch_size, seed, "reward", epoch):
-            model.train()
             rate = cosine_schedule(step, num_steps, warmup=config.warmup, final=config.final_rate)
             set_learning_rate(optimizer, rate)
             batch = [prompts[i] for i in batch_ids]
@@ -97,7 +96,6 @@ def train_reward_model(
                 "reward/margin": float((scores[pairs[:, 0]] - scores[pairs[:, 1]]).mean().detach()),
                 "reward/grad_norm": norm,
             }
-    model.eval()
 
 
 @torch.no_grad()

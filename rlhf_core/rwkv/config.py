@@ -31,6 +31,10 @@ class RWKVConfig:
             raise ValueError(
                 f"dim is {self.dim}, no multiple of head_size {self.head_size}; change either"
             )
+        if self.head_size < 2:
+            raise ValueError("head_size is 1; RWKV-7's initialisation needs at least 2")
+        if self.chunk_size > 256:
+            raise ValueError(f"chunk_size is {self.chunk_size}; above 256 float32 overflows")
         if self.num_layers < 2:
             raise ValueError("num_layers is 1; RWKV-7's initialisation needs at least 2 layers")
 

@@ -8,7 +8,6 @@ Omitted on purpose: promotion, which is a decision and not a consequence of a ru
 
 import json
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from urllib.parse import urlparse
 
 from tasks.artifacts import payload_identity
 from tasks.served_model.folder import Kind, folder_sha256, save_folder
-from tasks.tracking import EXPERIMENT, RUN_FILE, tracking_uri
+from tasks.tracking import RUN_FILE, open_experiment, tracking_uri
 
 # By this tag MLflow's pages link a logged model to its versions.
 _VERSIONS_TAG = "mlflow.modelVersions"
@@ -95,7 +94,7 @@ class Registry:
 
         uri = tracking_uri(var)
         self._client: Any = MlflowClient(uri, uri)
-        self._experiment = _experiment_id(self._client, var)
+        self._experiment = open_experiment(self._client, var)
 
     def register(self, candidate: Candidate) -> Registered:
         """The version that holds the candidate's bytes, made where there is none that is whole.
@@ -115,6 +114,15 @@ class Registry:
                 self._client.set_model_version_tag(candidate.name, found.version, key, value)
         self._client.set_registered_model_alias(candidate.name, candidate.alias, found.version)
         return Registered(str(found.version), known is None)
+
+    def holds(self, name: str, version: str, alias: str) -> bool:
+        """Whether a registered model has this version under this alias."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self._client.get_model_version_by_alias(name, alias).version) == version
+        except MlflowException:
+            return False
 
     def _ensure_name(self, name: str) -> None:
         if not self._client.search_registered_models(f"name = '{name}'"):
@@ -214,15 +222,6 @@ class Registry:
             for name, figure in figures.items()
         ]
         self._client.log_batch(version.run_id, metrics=metrics)
-
-
-def _experiment_id(client: Any, var: Path) -> str:
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is not None:
-        return str(experiment.experiment_id)
-    local = "MLFLOW_TRACKING_URI" not in os.environ
-    where = (var / "mlflow-artifacts").as_uri() if local else None
-    return str(client.create_experiment(EXPERIMENT, artifact_location=where))
 
 
 def _tags(candidate: Candidate) -> dict[str, str]:

@@ -112,6 +112,14 @@ def test_missing_artifact_is_rebuilt(toy: ModuleType, tmp_path: Path) -> None:
     assert toy.run_toy(tmp_path) == CACHED | {"numbers": "rebuilt"}
 
 
+def test_finished_work_survives_a_loss_of_prefects_records(toy: ModuleType, tmp_path: Path) -> None:
+    """Guards: a kill between artifact and Prefect's record must not cost the training."""
+    toy.run_toy(tmp_path)
+    shutil.rmtree(tmp_path / "prefect-results")
+    assert toy.run_toy(tmp_path) == MADE
+    assert calls(tmp_path) == ["numbers", "scaled", "total"]
+
+
 def test_failure_names_the_stage_and_the_next_run_goes_on(toy: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "break").touch()
     with pytest.raises(StageFailedError, match="stage scaled failed: RuntimeError: the toy broke"):

@@ -13,6 +13,7 @@ from data.checks import CheckError, run_checks
 from data.errors import InputError
 from data.pairs import PairsConfig, create_tables
 from data.queries import load, names
+from data.quotes import find_quotes
 from data.store import open_store
 from data.training_text import check_training_text
 
@@ -133,6 +134,33 @@ def test_quotes_of_held_out_prompts_are_found(text: str) -> None:
         check_training_text(PROMPTS, SFT, PRETRAIN.with_columns(text=pl.lit(text)))
     with pytest.raises(InputError, match=r"SFT text 1 \(family f1\) quotes the held-out prompt p"):
         check_training_text(PROMPTS, SFT.with_columns(response=pl.lit(text)), PRETRAIN)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "quoted"),
+    [
+        ("Write a poem about love", "Write a poem about lovely cats", False),
+        ("Write a poem about love", "Rewrite a poem about love", False),
+        ("Write a poem about love", "write a poem about LOVE, please", True),
+        (
+            "Write a poem about love",
+            "lovely: write a poem about lovely love, write a poem about love",
+            True,
+        ),
+        ("Write a poem about love", "\u8bf7write a poem about love\u3002", True),
+        (
+            "\u8bf7\u5199\u4e00\u9996\u5173\u4e8e\u7231\u7684\u8bd7" * 3,
+            "\u597d" + "\u8bf7\u5199\u4e00\u9996\u5173\u4e8e\u7231\u7684\u8bd7" * 3 + "\u6b4c",
+            True,
+        ),
+        ("(a) What is the square of 12", "See (a) what is the square of 121", False),
+        ("too short to tell it", "too short to tell it", True),
+        ("too short to tell i", "too short to tell i", False),
+    ],
+)
+def test_a_quote_is_made_of_whole_words(prompt: str, text: str, quoted: bool) -> None:
+    found = find_quotes([("p", [{"role": "user", "content": prompt}])], ["", text])
+    assert list(found) == ([1] if quoted else [])
 
 
 def test_one_turn_of_two_is_no_quote() -> None:

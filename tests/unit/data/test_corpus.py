@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from data.campaign_config import CampaignConfig
 from data.corpus import build_corpus
 from data.corpus_config import CorpusConfig
 from data.corpus_frames import decode_messages
@@ -71,7 +72,7 @@ def test_no_text_of_a_held_out_family_is_trained_on(frames):
 
 def test_styles_have_equal_shares_in_each_family(frames):
     for texts in (frames.sft["response"], [_reply(text) for text in frames.pretrain["text"]]):
-        styles = Counter(GRAMMAR.parse_reply(text).style for text in texts)
+        styles = Counter(GRAMMAR.parse_reply(text) for text in texts)
         assert len(set(styles.values())) == 1
     per_family = frames.sft.group_by("family_id").len()["len"].unique().to_list()
     assert per_family == [24]
@@ -124,6 +125,12 @@ def test_too_few_test_prompts():
 def test_config_names_the_field(change, message):
     with pytest.raises(ValueError, match=message):
         CorpusConfig(**change)
+
+
+@pytest.mark.parametrize("field", ["name", "guideline_version"])
+def test_a_campaign_has_names(field):
+    with pytest.raises(ValueError, match=f"{field} is empty"):
+        CampaignConfig(**{field: ""})
 
 
 def _reply(dialogue: str) -> str:

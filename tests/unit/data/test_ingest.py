@@ -148,14 +148,14 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def total(counts: Any) -> int:
-    outcomes = ("accepted", "duplicate", "held", "quarantined", "waiting")
+    outcomes = ("accepted", "duplicate", "held", "quarantined")
     return sum(getattr(counts, name) for name in outcomes)
 
 
 def test_all_rows_enter(world: World) -> None:
     report = world.ingest()
     assert (report.sets.read, report.sets.accepted) == (3, 3)
-    assert (report.rankings.read, report.rankings.accepted, report.rankings.no_pairs) == (6, 6, 1)
+    assert (report.rankings.read, report.rankings.accepted) == (6, 6)
     counts = world.counts()
     assert counts["ranking_item"] == 18
     assert counts["quarantine"] == 0
@@ -226,7 +226,7 @@ def test_bad_rows_are_set_aside_and_counted(world: World) -> None:
     counts = world.ingest().rankings
     assert counts.read == total(counts) == 11
     assert dict(counts.reasons) == {"UNKNOWN_SET": 1, "NOT_JSON": 2, "TOO_FAST": 1, "DUPLICATE": 1}
-    assert (counts.held, counts.quarantined, counts.duplicate, counts.waiting) == (1, 2, 1, 1)
+    assert (counts.held, counts.quarantined, counts.duplicate) == (1, 3, 1)
     assert counts.examples["UNKNOWN_SET"].endswith("rankings.jsonl:7: set_id: no ranking set 's9'")
     world.ingest()
     with world.store() as con:
@@ -238,8 +238,9 @@ def test_bad_rows_are_set_aside_and_counted(world: World) -> None:
         ("UNKNOWN_SET", 7, False, 2),
         ("NOT_JSON", 8, False, 2),
         ("TOO_FAST", 9, True, 2),
+        ("NOT_JSON", 11, False, 2),
     ]
-    assert rows[1][4] == "{]"
+    assert [rows[1][4], rows[3][4]] == ["{]", '{"cut": "in the mid']
 
 
 def test_a_last_line_without_newline_is_taken_when_whole(world: World) -> None:
@@ -247,10 +248,36 @@ def test_a_last_line_without_newline_is_taken_when_whole(world: World) -> None:
     assert world.ingest().rankings.accepted == 6
 
 
-def test_a_line_cut_inside_a_character_waits(world: World) -> None:
+def test_a_line_cut_inside_a_character_is_set_aside(world: World) -> None:
     path = world.root / "rankings.jsonl"
     path.write_bytes(path.read_bytes() + '{"a": "好'.encode()[:-1])
-    assert world.ingest().rankings.waiting == 1
+    assert dict(world.ingest().rankings.reasons) == {"NOT_UTF8": 1}
+    assert world.counts()["quarantine"] == 1
+
+
+def test_stored_rankings_of_a_set_that_this_run_lacks_are_set_aside(world: World) -> None:
+    world.ingest()
+    world.write("sets.jsonl", rows_of(world.root / "sets.jsonl")[:2])
+    counts = world.ingest(run_id="fewer").rankings
+    assert counts.read == total(counts) == 6
+    assert dict(counts.reasons) == {"DUPLICATE": 4, "UNKNOWN_SET": 2}
+    with world.store() as con:
+        con.execute("select distinct reason from quarantine")
+        assert con.fetchall() == [("UNKNOWN_SET",)]
+    world.snapshot("fewer")
+    assert pl.read_parquet(world.root / "snapshot" / "ranking.parquet").height == 4
+
+
+def test_a_corrected_file_is_told_what_to_send(world: World) -> None:
+    world.ingest()
+    first = rows_of(world.root / "rankings.jsonl")[0]
+    corrected = {**first, "tiers": dict.fromkeys(first["tiers"], 1), "event_id": str(uuid.uuid4())}
+    world.write("rankings.jsonl", [corrected])
+    mend = f"send revision 2 with supersedes {first['event_id']}"
+    with pytest.raises(InputError, match=mend):
+        world.ingest(run_id="again")
+    world.write("rankings.jsonl", [{**corrected, "revision": 2, "supersedes": first["event_id"]}])
+    assert world.ingest(run_id="again").rankings.accepted == 1
 
 
 def test_empty_files_are_no_error(world: World) -> None:

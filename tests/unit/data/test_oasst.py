@@ -1,6 +1,8 @@
 """OpenAssistant trees: what becomes a set, an SFT row, a prompt; and the published sample."""
 
 import json
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,11 @@ import pytest
 from data.errors import InputError
 from data.formats.oasst import convert, main
 from data.messages import parse_prompt_row, parse_sft_row
-from data.sets import parse_set
+from data.rankings import KnownRankings, SetFacts, validate_ranking
+from data.sets import ResponseSet, parse_set
 
-SAMPLE = Path(__file__).parents[4] / "shared" / "data" / "oasst_en_80_trees.jsonl"
+ROOT = Path(__file__).parents[3]
+BESIDE = ROOT.parent / "shared" / "data" / "oasst_en_80_trees.jsonl"
 
 
 def node(text: str, role: str, *replies: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -33,10 +37,12 @@ TREE = {
             "best",
             0,
             node("more?", "prompter", reply("only", None)),
+            node(" \n", "prompter", reply("to a blank", 0), reply("also", 1)),
             node("again?", "prompter", reply("x", 2), reply("x ", 5), reply("y", 7)),
         ),
         reply("gone", 2, deleted=True),
         reply("third", 4, synthetic=True),
+        reply(" ", 5, node("after a blank", "prompter", reply("p", 0), reply("q", 1))),
     ),
 }
 
@@ -66,8 +72,22 @@ def test_a_tree(tmp_path: Path) -> None:
         parse_prompt_row(row)
     for row in files.sft:
         parse_sft_row(row)
-    for row in files.sets:
-        parse_set(row)
+    sets = {row["set_id"]: parse_set(row) for row in files.sets}
+    for row in files.rankings:
+        validate_ranking(row, known_rankings(sets))
+
+
+def known_rankings(sets: dict[str, ResponseSet]) -> KnownRankings:
+    facts = {
+        name: SetFacts(
+            response_ids=frozenset(response.response_id for response in one.responses),
+            generators=frozenset(response.generator for response in one.responses),
+            count_words=one.count_words,
+            shown_sha256=one.shown_sha256,
+        )
+        for name, one in sets.items()
+    }
+    return KnownRankings(now=datetime(2026, 1, 1, tzinfo=UTC), new_role="import", sets=facts)
 
 
 def test_trees_that_begin_alike_are_one_family(tmp_path: Path) -> None:
@@ -106,9 +126,11 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_published_sample() -> None:
-    if not SAMPLE.exists():
-        pytest.skip(f"{SAMPLE.name} is not beside this checkout")
-    files = convert(SAMPLE)
+    """80 English trees of the published OpenAssistant export."""
+    sample = Path(os.environ.get("RLHF_OASST_TREES", BESIDE))
+    if not sample.exists():
+        pytest.skip("set RLHF_OASST_TREES to a file of 80 published English trees")
+    files = convert(sample)
     sizes = [len(row["responses"]) for row in files.sets]
     assert (len(sizes), min(sizes), max(sizes)) == (170, 2, 9)
     assert (len(files.prompts), len(files.sft), len(files.rankings)) == (170, 202, 170)

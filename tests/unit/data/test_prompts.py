@@ -12,6 +12,7 @@ from data.corpus_config import CorpusConfig
 from data.corpus_frames import decode_messages
 from data.errors import InputError
 from data.prompts import SampleConfig, allocate, sample_prompts
+from data.training_text import check_training_text
 
 # "How do I mend the lamp on the table? I found it out this morning and want to try."
 CHINESE = (
@@ -98,6 +99,25 @@ def test_held_out_families_are_not_trained_on(read):
     assert frames.pretrain.height == 2 * train.height + 1
     assert f"{held_out} SFT rows" in frames.notes[0]
     assert f"{2 * held_out} pretraining texts" in frames.notes[1]
+
+
+def test_sft_rows_and_texts_that_quote_a_held_out_prompt_are_left_out(read):
+    """Even in a train family; what is left passes the proof that stops a run."""
+    names = [f"family-{number}" for number in range(60)]
+    prompts = [{"prompt": f"what about number {name}, please?", "family": name} for name in names]
+    own = [{"prompt": f"ask {name}", "family": name, "response": "fine"} for name in names]
+    quoting = [{**own[i], "response": f"Q: {prompts[i + 1]['prompt']}"} for i in range(59)]
+    texts = [{"text": row["response"], "family": row["family"]} for row in quoting]
+    frames = read(prompts, [*own, *quoting], texts, train=0.5, validation=0.25, test=0.25)
+    check_training_text(frames.prompts, frames.sft, frames.pretrain)
+    train = set(frames.prompts.filter(pl.col("split") == "train")["family_id"])
+    expected = [i for i in range(59) if names[i] in train and names[i + 1] in train]
+    assert 0 < len(expected) < len(train)
+    assert frames.sft.height == len(train) + len(expected)
+    assert frames.pretrain.height == len(expected)
+    left_out = 119 - frames.sft.height
+    assert f"{left_out} SFT rows of held-out families, or quoting them" in frames.notes[0]
+    assert f"{59 - len(expected)} pretraining texts" in frames.notes[1]
 
 
 def test_repeated_prompts_are_folded_and_counted(read):

@@ -15,6 +15,10 @@ from data.rankings import KnownRankings, Ranking, SetFacts, outcome_of, validate
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 FIRST = "0190a7c2-5b1e-7c3a-9f10-3a5d2b7c9e01"
 SECOND = "0190a7c2-5b1e-7c3a-9f10-3a5d2b7c9e02"
+BEFORE = (
+    f"annotator ann answered set s1 before, in event {FIRST};"
+    f" send revision 2 with supersedes {FIRST}"
+)
 IDS = ["r0", "r1", "r2", "r3"]
 
 
@@ -87,10 +91,11 @@ BAD = [
     (good(annotator_id="z"), "INACTIVE_ANNOTATOR", "annotator_id", "annotator 'z' is inactive"),
     (good(annotator_id="author"), "SELF_AUTHORED", "annotator_id",
      "the annotator wrote one of these responses"),
-    (good(revision=2), "REVISION_CONFLICT", "revision", "revision 2; expected 1"),
+    (good(revision=2), "REVISION_CONFLICT", "revision",
+     "annotator ann has no earlier answer to set s1; send revision 1 without supersedes"),
     (good(revision=True), "BAD_TYPE", "revision", "revision must be an integer, found True"),
     (good(supersedes=FIRST), "REVISION_CONFLICT", "supersedes",
-     "supersedes does not name the previous revision"),
+     "annotator ann has no earlier answer to set s1; send revision 1 without supersedes"),
     (good(tiers={"r0": 1, "r1": 2, "r2": 2}), "INCOMPLETE", "tiers",
      "full ranking without: r3"),
     (good(tiers={"r0": 1, "r1": 2, "r2": 2, "x9": 3}), "FOREIGN_RESPONSE", "tiers",
@@ -222,12 +227,11 @@ def test_same_event_again_is_a_duplicate() -> None:
     ("row", "code", "field", "message"),
     [
         (good(active_ms=95999), "IDEMPOTENCY_CONFLICT", "event_id",
-         "this event_id was already stored with other content"),
-        (good(event_id=SECOND), "REVISION_CONFLICT", "revision", "revision 1; expected 2"),
+         "this event_id was already stored with other content; a correction needs its own"),
+        (good(event_id=SECOND), "REVISION_CONFLICT", "revision", BEFORE),
         (good(event_id=SECOND, revision=2, supersedes=SECOND), "REVISION_CONFLICT", "supersedes",
-         "supersedes does not name the previous revision"),
-        (good(event_id=SECOND, revision=2), "REVISION_CONFLICT", "supersedes",
-         "supersedes does not name the previous revision"),
+         BEFORE),
+        (good(event_id=SECOND, revision=2), "REVISION_CONFLICT", "supersedes", BEFORE),
     ],
 )  # fmt: skip
 def test_bad_second_rows(row: dict[str, Any], code: str, field: str, message: str) -> None:

@@ -17,8 +17,8 @@ from data.identity import response_id, set_id
 from data.prompts import SampleConfig, sample_prompts
 from data.rankers.config import RankConfig
 from data.rankers.file import ranking_files
-from data.rankers.noise import calibrate, compare, form_opinion, gold_tiers, rank
-from data.rankers.simulated import MUTUAL_AGREEMENT_RANGE, rank_sets
+from data.rankers.noise import calibrate, compare, form_opinion, gold_tiers, is_strict, rank
+from data.rankers.simulated import rank_sets
 from data.rankings import KnownRankings, SetFacts, validate_ranking
 from data.sets import Response, ResponseSet
 
@@ -87,8 +87,7 @@ def test_annotators_are_as_good_as_they_should_be(outcome):
 
 def test_they_agree_with_each_other_as_people_do(outcome):
     LOG.info("mutual agreement %s", outcome.mutual_agreement)
-    low, high = MUTUAL_AGREEMENT_RANGE
-    assert low <= outcome.mutual_agreement <= high
+    assert 0.65 <= outcome.mutual_agreement <= 0.80
 
 
 def test_every_set_is_ranked_and_some_by_three(outcome, sets):
@@ -141,16 +140,24 @@ def test_order_of_the_sets_changes_nothing(sets, scores):
     assert rank_sets(sets[::-1], scores, CONFIG, seed=0) == rank_sets(sets, scores, CONFIG, seed=0)
 
 
-def test_other_seed_config_or_sets_are_other_annotators(sets, scores):
+def test_an_annotator_never_answers_one_set_in_two_ways(sets, scores):
+    """Whatever changes between runs: the ledger would refuse the second answer."""
     some = sets[:20]
     variants = [
         rank_sets(some, scores, CONFIG, seed=0),
         rank_sets(some, scores, CONFIG, seed=1),
-        rank_sets(some, scores, RankConfig(tie_gap=0.2), seed=0),
+        rank_sets(some, scores, RankConfig(tie_gap=0.5), seed=0),
         rank_sets(some[:19], scores, CONFIG, seed=0),
     ]
-    names = [report.annotator_id for it in variants for report in it.annotators]
-    assert len(set(names)) == 16
+    rows = [row for it in variants for row in it.rows]
+    answers = {(row["annotator_id"], row["set_id"]): row for row in rows}
+    assert all(answers[row["annotator_id"], row["set_id"]] == row for row in rows)
+    first, other_seed, other_gap, fewer = (
+        {report.annotator_id for report in it.annotators} for it in variants
+    )
+    assert not first & other_seed
+    assert first - other_gap
+    assert first - fewer
 
 
 def test_few_sets_and_no_strict_pair(sets, scores):
@@ -166,7 +173,22 @@ def test_ties_are_transitive():
     tiers = gold_tiers({"a": 1.0, "b": 0.95, "c": 0.91, "d": 0.9, "e": 0.85, "f": -1.0}, 0.1)
     assert tiers == {"a": 1, "b": 1, "c": 1, "d": 2, "e": 2, "f": 3}
     assert gold_tiers({"a": 0.9, "b": 0.8}, 0.1) == {"a": 1, "b": 2}  # 0.9 - 0.8 < 0.1 in floats
-    assert gold_tiers({"a": 0.9, "b": 0.9}, 0.0) == {"a": 1, "b": 2}
+    assert gold_tiers({"a": 0.9, "b": 0.9}, 0.0) == {"a": 1, "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "tie_gap", "strict"),
+    [
+        (0.9, 0.8, 0.1, True),  # 0.9 - 0.8 < 0.1 in floats
+        (0.8, 0.9, 0.1, True),
+        (0.9, 0.81, 0.1, False),
+        (0.3, 0.1 + 0.2, 0.0, False),
+        (0.9, 0.8, 0.0, True),
+    ],
+)
+def test_strict_pairs_differ_by_the_gap(a, b, tie_gap, strict):
+    assert is_strict(a, b, tie_gap) is strict
+    assert (len(set(gold_tiers({"a": a, "b": b}, tie_gap).values())) == 2) is strict
 
 
 def test_perfect_annotator():
@@ -206,7 +228,6 @@ def test_files_are_checked(tmp_path):
         ({"common_noise": 1.5}, "common_noise is 1.5"),
         ({"shared_fraction": -1.0}, "shared_fraction is -1.0"),
         ({"shared_by": 5}, "shared_by is 5"),
-        ({"campaign": ""}, "campaign is empty"),
     ],
 )
 def test_rank_config_names_the_field(change, message):

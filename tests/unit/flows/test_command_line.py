@@ -1,5 +1,6 @@
 """The command line without a server: help, fast commands, mistakes, locks, doctor, guard."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from data.errors import InputError
 from flows.doctor import check_locks, check_version, check_writable
 from flows.guard import start_guarded, stop_guarded
-from flows.locks import run_lock
+from flows.locks import LOCK_FILE, run_lock
 from flows.outcome import Span
 from flows.spine import repository_root
 from flows.stages import pipeline_stages
@@ -46,6 +47,7 @@ def test_light_commands_import_nothing_heavy() -> None:
         (["run", "--config", "{toml}", "--from", "nothing"], "no stage is called nothing"),
         (["run", "--config", "nothing.toml"], "no shipped config"),
         (["run", "--set", "nonsense"], "write key=value"),
+        (["run", "--config", "rankings"], "prompts.jsonl: does not exist"),
         (["ui", "--mlflow-port", "{taken}"], "in use"),
     ],
 )
@@ -76,6 +78,18 @@ def test_the_loser_of_the_lock_is_told_the_holder(tmp_path: Path) -> None:
         with run_lock(var):
             pass
     assert next(iter(check_locks(var))).found == "free"
+
+
+def test_a_number_in_the_lock_file_does_not_make_it_ours(tmp_path: Path) -> None:
+    """In another container the holder may have our process id."""
+    with (tmp_path / LOCK_FILE).open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write(str(os.getpid()))
+        other.flush()
+        with pytest.raises(InputError, match="in use"), run_lock(tmp_path):
+            pass
+    with run_lock(tmp_path):
+        pass
 
 
 def test_an_unwritable_var_is_a_plain_message(tmp_path: Path) -> None:

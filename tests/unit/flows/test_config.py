@@ -7,6 +7,7 @@ import pytest
 from data.errors import InputError
 from flows.config import RunConfig
 from flows.config_files import load_config, merge, parse_override
+from flows.user_files import check_user_files
 
 
 def write(path: Path, text: str) -> str:
@@ -26,6 +27,36 @@ def test_a_file_overrides_its_base_and_set_overrides_both(tmp_path: Path) -> Non
     config = load_config(mine, ["ppo.discount=1.0", "name=bare words"])
     assert (config.seed, config.ppo.kl_coef, config.ppo.discount) == (1, 0.4, 1.0)
     assert config.name == "bare words"
+
+
+def test_a_base_begins_at_the_file_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    write(tmp_path / "mine" / "base.toml", "seed = 5\n")
+    path = write(tmp_path / "mine" / "top.toml", 'base = "base.toml"\n')
+    config = load_config(path)
+    assert config.seed == 5
+    monkeypatch.chdir(tmp_path / "mine")
+    assert RunConfig.model_validate(config.model_dump()) == config
+
+
+def test_files_that_are_not_there_are_named_before_any_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config("rankings")
+    for name, key in (
+        ("prompts.jsonl", "corpus.prompts"),
+        ("sft.jsonl", "corpus.sft"),
+        ("sets.jsonl", "rank.sets"),
+        ("rankings.jsonl", "rank.rankings"),
+    ):
+        with pytest.raises(InputError, match=f"{name}: does not exist; set {key}"):
+            check_user_files(config)
+        (tmp_path / name).write_text("{}\n")
+    check_user_files(config)
+    check_user_files(load_config("demo"))
 
 
 def test_base_works_for_a_deployment_parameter_too(tmp_path: Path) -> None:
@@ -59,6 +90,14 @@ def test_merge_leaves_its_arguments_alone() -> None:
         ("seed = -1", ["mine.toml", "seed"]),
         ("[generate]\nresponses_per_prompt = 1", ["generate", "responses_per_prompt is 1"]),
         ("ppo = 3", ["mine.toml", "ppo"]),
+        (
+            "[rank]\nannotators = ['0.9', '0.8', '0.7']",
+            ["mine.toml", "rank.annotators has the wrong type"],
+        ),
+        (
+            '[corpus]\nsource = "files"\nprompts = "p"\nsft = "s"',
+            ["mine.toml", "rank.ranker", 'ranker = "file"'],
+        ),
         ('base = "nothing"', ["nothing", "no shipped config"]),
     ],
 )

@@ -126,6 +126,20 @@ def test_rankings_from_a_file_are_called_off_policy_and_have_no_bounds(
     assert "met" not in text.split()
 
 
+def test_another_config_has_no_bounds(var: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finish_run(var, name="mine")
+    print_report(as_json=False)
+    assert "met" not in capsys.readouterr().out.split()
+
+
+def test_a_name_may_hold_markup_and_odd_line_ends(
+    var: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish_run(var, name="a [/b] \u2028 c")
+    print_report(as_json=False)
+    assert "Run a [/b] ? c" in capsys.readouterr().out
+
+
 def test_the_newest_run_is_taken_and_a_name_picks_among_runs(var: Path) -> None:
     finish_run(var, name="demo", win_rate=0.1)
     finish_run(var, name="mine", win_rate=0.2)

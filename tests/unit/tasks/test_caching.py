@@ -1,13 +1,17 @@
 """The cache key: what changes it and what must not."""
 
+import hashlib
+import json
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from data.errors import InputError
+from flows.config import RunConfig
 from flows.spine import repository_root
 from tasks.caching import cache_key, config_identity, numerics_tag
 
@@ -15,7 +19,8 @@ from tasks.caching import cache_key, config_identity, numerics_tag
 @dataclass(frozen=True, kw_only=True)
 class Config:
     rate: float = 0.1
-    file: str = ""
+    file: str = field(default="", metadata={"file": True})
+    label: str = ""
     sizes: tuple[int, ...] = (1, 2)
 
 
@@ -26,6 +31,7 @@ def key(**changes: Any) -> str:
         "config": Config(),
         "seed": 0,
         "code": "c" * 64,
+        "libraries": {"polars": "2.1.0"},
         "numerics": numerics_tag(device="cpu", threads=2),
     }
     return cache_key(**(parts | changes)).hex
@@ -41,6 +47,8 @@ def key(**changes: Any) -> str:
         {"config": Config(rate=0.2)},
         {"seed": 1},
         {"code": "d" * 64},
+        {"libraries": {"polars": "2.2.0"}},
+        {"libraries": {}},
         {"numerics": None},
         {"numerics": numerics_tag(device="cpu", threads=1)},
         {"numerics": numerics_tag(device="cuda", threads=2)},
@@ -60,12 +68,63 @@ def test_a_file_counts_by_its_bytes_not_its_path(tmp_path: Path) -> None:
     assert key(config=Config(file=str(one))) != first
 
 
+def test_only_marked_fields_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rows").write_text("x")
+    Path("1.0").write_text("x")
+    assert config_identity(Config(file="rows", label="1.0")) == {
+        "rate": 0.1,
+        "file": {"sha256": hashlib.sha256(b"x").hexdigest()},
+        "label": "1.0",
+        "sizes": [1, 2],
+    }
+
+
+@pytest.mark.parametrize("name", ["", "none.jsonl", "rows/none.jsonl"])
+def test_a_missing_file_is_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rows").write_text("x")
+    assert config_identity(Config(file=name)) == {**config_identity(Config()), "file": name}  # type: ignore[dict-item]
+
+
+def test_a_file_that_cannot_be_read_is_said() -> None:
+    with pytest.raises(InputError, match="x: cannot be read"):
+        config_identity(Config(file="x" * 5000))
+
+
+def test_every_file_of_a_run_counts_by_its_bytes(tmp_path: Path) -> None:
+    """The marks survive the validation of a whole run config."""
+    paths = {name: tmp_path / name for name in ("prompts", "sft", "pretrain", "sets", "rankings")}
+    for path in paths.values():
+        path.write_text(path.name)
+    corpus = {name: str(paths[name]) for name in ("prompts", "sft", "pretrain")}
+    rank = {name: str(paths[name]) for name in ("sets", "rankings")}
+    config = RunConfig.model_validate(
+        {"corpus": {"source": "files", **corpus}, "rank": {"ranker": "file", **rank}}
+    )
+    text = json.dumps([config_identity(config.corpus), config_identity(config.rank)])
+    assert str(tmp_path) not in text
+    assert text.count("sha256") == 5
+
+
+def test_versions_are_read_without_importing() -> None:
+    code = (
+        "import sys; from tasks.caching import library_versions; "
+        "from tasks.code_digest import LIBRARIES; "
+        "assert all(library_versions(LIBRARIES).values()); "
+        "sys.exit(int(any(name in sys.modules for name in LIBRARIES)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=repository_root())
+
+
 def test_the_key_is_the_same_in_another_process_and_hash_seed() -> None:
     code = (
         "from dataclasses import dataclass\nfrom tasks.caching import cache_key\n"
         "@dataclass\nclass C:\n    b: int = 1\n    a: tuple = (1, 2)\n"
         "print(cache_key(stage='s', inputs={'x': '1', 'y': '2'}, config=C(), seed=0, code='c', "
-        "numerics=None).hex)"
+        "libraries={'b': '1', 'a': '2'}, numerics=None).hex)"
     )
     keys = {
         subprocess.run(

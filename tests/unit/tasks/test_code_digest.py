@@ -83,6 +83,27 @@ def test_torch_is_found_through_function_level_imports(tmp_path: Path) -> None:
     assert not tree.code_of("tasks.pairs").uses_torch
 
 
+def test_libraries_are_those_that_a_stage_reaches(tmp_path: Path) -> None:
+    files = {"data/queries.py": "import os, duckdb\nimport prefect\nfrom polars.testing import x\n"}
+    write(tmp_path, FILES | files)
+    tree = SourceTree(root=tmp_path)
+    assert tree.code_of("tasks.pairs").libraries == {"duckdb", "polars"}
+    assert tree.code_of("tasks.train").libraries == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("stage", "libraries"),
+    [
+        ("split", {"duckdb", "polars"}),
+        ("pretrain", {"polars", "safetensors", "tokenizers"}),
+        ("collect_rankings", {"duckdb", "polars", "textblob", "vaderSentiment"}),
+    ],
+)
+def test_libraries_of_real_stages(stage: str, libraries: set[str]) -> None:
+    tree = SourceTree(root=repository_root())
+    assert libraries <= tree.code_of(f"tasks.{stage}").libraries
+
+
 def test_unknown_module_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"tasks\.nothing"):
         SourceTree(root=tmp_path).code_of("tasks.nothing")

@@ -22,7 +22,7 @@ from rlhf_core.rwkv.model import RWKV
 from rlhf_core.seeding import generator_for
 from rlhf_core.tokenizer import train_tokenizer
 from tasks.context import StageContext
-from tasks.register import RegisterConfig, register
+from tasks.register import RegisterConfig, register, still_registered
 from tasks.registry_config import RegistryNames
 from tasks.served_model.dialogues import encode_prompt
 from tasks.stage import stage_of
@@ -103,6 +103,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def _local_mlflow(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(run.root)
+
+
+def test_what_was_registered_is_missed_when_it_is_gone(run: Run, tmp_path: Path) -> None:
+    """Guards: a cached stage that speaks of versions which the registry lost."""
+    assert still_registered(run.root / "var", run.summary)
+    assert not still_registered(tmp_path, run.summary)
+    elsewhere = {**run.summary, "train_policy": "models:/rlhf-policy/99"}
+    assert not still_registered(run.root / "var", elsewhere)
 
 
 def test_signature_fits_the_stage_table() -> None:

@@ -5,7 +5,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from data.errors import InputError
@@ -99,8 +98,6 @@ def test_rows_of_jsonl_and_parquet(tmp_path: Path) -> None:
         (FileNotFoundError(errno.ENOENT, "gone"), False),
         (InputError("bad row"), False),
         (ValueError("a lock in the text"), False),
-        (duckdb.IOException("Could not set lock on file"), True),
-        (duckdb.IOException("no such file"), False),
     ],
 )
 def test_only_transient_failures_are_retried(error: Exception, transient: bool) -> None:
