@@ -1,11 +1,10 @@
-"""What a stage logs, as plain files: metrics, parameters, tables, plots, datasets.
+"""What a stage logs, as plain files: metrics, tables, plots, datasets.
 
 The files are the record; MLflow is fed from them (tasks/tracking.py), live while the stage runs
 and again whenever MLflow has lost the run. So a body never sees MLflow, and a tracking outage
 costs nothing.
 
     metrics.jsonl   one line a step: {"step", "time_ms", "values": {name: float or null}}
-    params.json     {name: value}
     tables/*.json   at most 50 rows, each an object
     plots/*.png
     datasets.json   [{"name", "digest", "rows", "context"}]
@@ -37,7 +36,6 @@ class StageLog:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._params: dict[str, JSON] = {}
         self._datasets: list[dict[str, JSON]] = []
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
@@ -46,11 +44,6 @@ class StageLog:
         line = {"step": step, "time_ms": time.time_ns() // 1_000_000, "values": finite}
         with (self.directory / "metrics.jsonl").open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(line) + "\n")
-
-    def params(self, values: Mapping[str, JSON]) -> None:
-        """Add parameters that the config does not already hold (counts, derived sizes)."""
-        self._params.update(values)
-        write_json(self.directory / "params.json", self._params)
 
     def table(self, name: str, rows: Sequence[Mapping[str, JSON]]) -> None:
         """Keep the first 50 rows of a table for people to look at."""

@@ -212,7 +212,7 @@ class Tracker:
 
     def _log_made(self, run_id: str, made: Path) -> None:
         record = _read(made / "made.json")
-        self._log_params(run_id, {**_read(made / "params.json"), **record["params"]})
+        self._log_params(run_id, record["params"])
         self._log_metrics(run_id, [_summary_line("", _read(made / "summary.json"))])
         self._log_datasets(run_id, made, record["payload"])
         for table in sorted((made / "tables").glob("*.json")):

@@ -77,23 +77,6 @@ def train_language_model(
     model.eval()
 
 
-@torch.no_grad()
-def evaluate_language_model(
-    model: RWKV, sequences: Sequence[Document], *, batch_size: int, pad_id: int
-) -> float:
-    """Mean cross entropy (nats per learnt token) over all sequences.
-
-    Raises:
-        ValueError: If there is no sequence with a token to learn.
-    """
-    sequences = _learnable(sequences)
-    total, count = 0.0, 0
-    for start in range(0, len(sequences), batch_size):
-        loss, num_tokens = language_loss(model, sequences[start : start + batch_size], pad_id)
-        total, count = total + float(loss) * num_tokens, count + num_tokens
-    return total / count
-
-
 def _learnable(sequences: Sequence[Document]) -> list[Document]:
     """The sequences with a token to learn; a batch without any would have loss NaN."""
     learnable = [s for s in sequences if len(s.ids) > max(s.num_context, 1)]

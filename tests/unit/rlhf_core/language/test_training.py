@@ -9,7 +9,6 @@ from torch.testing import assert_close
 from rlhf_core.language.config import LanguageConfig
 from rlhf_core.language.training import (
     Document,
-    evaluate_language_model,
     language_loss,
     train_language_model,
 )
@@ -68,25 +67,6 @@ def test_context_gets_no_gradient_of_its_own() -> None:
     assert_close(gradient, share, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 4])
-@torch.no_grad()
-def test_evaluation_does_not_depend_on_the_batch_size(batch_size: int) -> None:
-    # Guards: a mean of batch means, which weighs tokens unequally.
-    policy = tiny_policy()
-    expected, _ = language_loss(policy, DOCUMENTS, PAD)
-    value = evaluate_language_model(policy, DOCUMENTS, batch_size=batch_size, pad_id=PAD)
-    assert value == pytest.approx(float(expected), abs=1e-5)
-
-
-def test_evaluation_skips_batches_with_nothing_to_learn() -> None:
-    # Guards: NaN for the whole set because one batch holds prompts alone.
-    policy = tiny_policy()
-    expected = evaluate_language_model(policy, DOCUMENTS, batch_size=1, pad_id=PAD)
-    idle = [Document([2, 3], 2), *DOCUMENTS, Document([4], 0)]
-    value = evaluate_language_model(policy, idle, batch_size=1, pad_id=PAD)
-    assert value == pytest.approx(expected, abs=1e-6)
-
-
 def test_training_repeats_with_the_seed_and_differs_with_another() -> None:
     # Guards: an order from a global generator.
     runs = []
@@ -114,7 +94,5 @@ def test_training_learns_by_heart_and_says_so() -> None:
 
 def test_no_token_to_learn_is_an_error() -> None:
     # Guards: a training of nothing that reports success.
-    with pytest.raises(ValueError, match="no sequence"):
-        evaluate_language_model(tiny_policy(), [Document([2], 0)], batch_size=1, pad_id=PAD)
     with pytest.raises(ValueError, match="no sequence"):
         next(train_language_model(tiny_policy(), [Document([2], 0)], CONFIG, pad_id=PAD, seed=0))
