@@ -18,6 +18,10 @@ class Padded(NamedTuple):
     ids: Tensor
     lengths: Tensor
 
+    def to(self, device: torch.device) -> "Padded":
+        """The same rows on another device."""
+        return Padded(self.ids.to(device), self.lengths.to(device))
+
 
 class Dialogues(NamedTuple):
     """Prompts with one response each, joined and right-padded.
@@ -31,6 +35,10 @@ class Dialogues(NamedTuple):
     ids: Tensor
     lengths: Tensor
     prompt_lengths: Tensor
+
+    def to(self, device: torch.device) -> "Dialogues":
+        """The same dialogues on another device."""
+        return Dialogues(*(x.to(device) for x in self))
 
     @property
     def response_lengths(self) -> Tensor:
@@ -59,30 +67,27 @@ def join(
     return Dialogues(*pad_right(rows, pad_id), torch.tensor([len(p) for p in prompts]))
 
 
-def to_device(batch: Dialogues, device: torch.device) -> Dialogues:
-    """The same batch on another device."""
-    return Dialogues(*(x.to(device) for x in batch))
-
-
 def is_within(lengths: Tensor, size: int) -> Tensor:
     """True at the first `lengths` of `size` positions, bool (B, size)."""
     return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
 
 
-def response_positions(batch: Dialogues) -> tuple[Tensor, Tensor]:
-    """Where each response token is predicted: the position before it.
+def response_positions(batch: Dialogues, width: int) -> Tensor:
+    """Where each response token is predicted: the position before it, int64 (B, width).
 
-    Returns:
-        Indices into T, int64 (B, R) with R the longest response, and `is_response`, True where
-        response token t exists, bool (B, R). Indices are 0 where it does not.
+    After a response's end, indices point at its last token: what is read there follows it.
     """
-    lengths = batch.response_lengths
-    is_response = is_within(lengths, int(lengths.max()))
-    steps = torch.arange(is_response.shape[1], device=lengths.device)
+    steps = torch.arange(width, device=batch.lengths.device)
     positions = batch.prompt_lengths.unsqueeze(1) - 1 + steps
-    return positions.where(is_response, torch.zeros_like(positions)), is_response
+    return positions.minimum(batch.lengths.unsqueeze(1) - 1)
 
 
 def gather_positions(values: Tensor, positions: Tensor) -> Tensor:
     """Values (B, T, C) at positions (B, R), giving (B, R, C)."""
     return values.gather(1, positions.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+
+
+def last_real(x_BTC: Tensor, lengths_B: Tensor) -> Tensor:
+    """The row of the last real token of each right-padded sequence, (B, C)."""
+    index = (lengths_B - 1).view(-1, 1, 1).expand(-1, 1, x_BTC.shape[-1])
+    return x_BTC.gather(1, index).squeeze(1)

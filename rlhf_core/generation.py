@@ -1,9 +1,8 @@
 """Sampling responses: one prefill per prompt, its state forked for K responses.
 
-The sampling distribution is softmax(logits / temperature), the one that is scored: no top-k, no
-top-p, no repetition penalty, by design. PAD alone is never sampled; scoring keeps its probability,
-which a trained policy makes vanish. Rows that have ended leave the
-batch, so the last long response does not pay for the others.
+The sampling distribution is softmax(logits / temperature) without PAD, the one that is scored: no
+top-k, no top-p, no repetition penalty, by design. Rows that have ended leave the batch, so the
+last long response does not pay for the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,8 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from rlhf_core.collate import pad_right
-from rlhf_core.rwkv.model import RWKV, RWKVState
+from rlhf_core.backbones import Backbone, State
+from rlhf_core.collate import last_real, pad_right
+from rlhf_core.logprobs import token_logits
 
 
 class Response(NamedTuple):
@@ -30,7 +30,7 @@ class Response(NamedTuple):
 
 @torch.no_grad()
 def generate(
-    policy: RWKV,
+    policy: Backbone,
     prompts: Sequence[Sequence[int]],
     *,
     responses_per_prompt: int,
@@ -48,8 +48,13 @@ def generate(
     )
     rows: list[list[int]] = [[] for _ in range(logits.shape[0])]
     active = torch.arange(logits.shape[0], device=logits.device)
-    for _ in range(max_tokens):
-        tokens = _sample(logits, temperature, pad_id, generator)
+    tokens = active
+    for step in range(max_tokens):
+        if step:
+            next_logits, state = policy(tokens.unsqueeze(1), None, state)
+            logits = next_logits.squeeze(1)
+        policy_now = token_logits(logits, temperature=temperature, pad_id=pad_id).softmax(-1)
+        tokens = torch.multinomial(policy_now, 1, generator=generator).squeeze(1)
         for row, token in zip(active.tolist(), tokens.tolist(), strict=True):
             rows[row].append(token)
         going_on = (tokens != eos_id).nonzero().squeeze(1)
@@ -57,8 +62,6 @@ def generate(
             break
         if len(going_on) < len(active):
             state, active, tokens = state.select(going_on), active[going_on], tokens[going_on]
-        next_logits, state = policy(tokens.unsqueeze(1), None, state)
-        logits = next_logits.squeeze(1)
     responses = [Response(ids, ended=ids[-1] == eos_id) for ids in rows]
     return [
         responses[start : start + responses_per_prompt]
@@ -67,7 +70,7 @@ def generate(
 
 
 def generate_distinct(
-    policy: RWKV,
+    policy: Backbone,
     prompts: Sequence[Sequence[int]],
     decode: Callable[[list[int]], str],
     *,
@@ -107,18 +110,9 @@ def generate_distinct(
 
 
 def _prefill(
-    policy: RWKV, prompts: Sequence[Sequence[int]], pad_id: int
-) -> tuple[RWKVState, Tensor]:
+    policy: Backbone, prompts: Sequence[Sequence[int]], pad_id: int
+) -> tuple[State, Tensor]:
     """The state after each prompt and the logits of its next token (B, V)."""
-    device = policy.head.weight.device
-    ids, lengths = (x.to(device) for x in pad_right(prompts, pad_id))
+    ids, lengths = (x.to(policy.device) for x in pad_right(prompts, pad_id))
     hidden, state = policy.encode(ids, lengths)
-    last = hidden[torch.arange(len(prompts), device=device), lengths - 1]
-    return state, policy.head(last)
-
-
-def _sample(logits: Tensor, temperature: float, pad_id: int, generator: Generator) -> Tensor:
-    """One token per row of `logits` (B, V), int64 (B,)."""
-    logits = logits.float() / temperature
-    logits[:, pad_id] = -torch.inf
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)
+    return state, policy.head(last_real(hidden, lengths))

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlhf_core.collate import Dialogues, gather_positions, response_positions
-from rlhf_core.rwkv.model import RWKV
+from rlhf_core.backbones import Backbone, at_least_float32
+from rlhf_core.collate import Dialogues, gather_positions, is_within, response_positions
 
 
 class ResponseLogprobs(NamedTuple):
@@ -29,18 +29,38 @@ class ResponseLogprobs(NamedTuple):
     is_response: Tensor
 
 
-def response_logprobs(policy: RWKV, batch: Dialogues, *, temperature: float) -> ResponseLogprobs:
-    """Log-probability and entropy of each response token; logits are divided by `temperature`.
+def token_logits(logits: Tensor, *, temperature: float, pad_id: int | None) -> Tensor:
+    """Logits (..., V) of the policy that samples and is scored: tempered, PAD impossible."""
+    logits = at_least_float32(logits) / temperature
+    if pad_id is None:
+        return logits
+    is_pad = torch.arange(logits.shape[-1], device=logits.device) == pad_id
+    return logits.masked_fill(is_pad, -torch.inf)
+
+
+def response_logprobs(
+    policy: Backbone, batch: Dialogues, *, temperature: float, pad_id: int | None
+) -> ResponseLogprobs:
+    """Log-probability and entropy of each response token.
 
     Only the positions that predict a response token pass the vocabulary head.
+
+    Args:
+        policy: Who is asked.
+        batch: Prompts with their responses.
+        temperature: Divides the logits.
+        pad_id: Token that cannot be produced; None if all can.
     """
     hidden, _ = policy.encode(batch.ids, batch.lengths)
-    positions, is_response = response_positions(batch)
-    logits = policy.head(gather_positions(hidden, positions)).float() / temperature
+    is_response = is_within(batch.response_lengths, int(batch.response_lengths.max()))
+    positions = response_positions(batch, is_response.shape[1])
+    log_policy = token_logits(
+        policy.head(gather_positions(hidden, positions)), temperature=temperature, pad_id=pad_id
+    ).log_softmax(-1)
     targets = batch.ids.gather(1, (positions + 1).clamp_max(batch.ids.shape[1] - 1))
-    log_policy = logits.log_softmax(-1)
     logprobs = log_policy.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    entropy = -(log_policy.exp() * log_policy).sum(-1)
+    with torch.no_grad():
+        entropy = torch.special.entr(log_policy.exp()).sum(-1)
     return ResponseLogprobs(
         logprobs.masked_fill(~is_response, 0.0), entropy.masked_fill(~is_response, 0.0), is_response
     )
@@ -51,7 +71,15 @@ def kl_k1(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
     return logprobs - ref_logprobs
 
 
+def kl_k2(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
+    """Half the squared log ratio: biased, small variance, never negative [1]."""
+    return 0.5 * (logprobs - ref_logprobs) ** 2
+
+
 def kl_k3(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
     """(rho - 1) - log rho with rho = pi_ref / pi: unbiased, never negative [1]."""
     log_ratio = ref_logprobs - logprobs
     return torch.expm1(log_ratio) - log_ratio
+
+
+KL_ESTIMATORS = {"k1": kl_k1, "k2": kl_k2, "k3": kl_k3}

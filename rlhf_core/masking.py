@@ -14,19 +14,21 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(~mask, 0.0).sum() / mask.sum()
 
 
-def masked_variance(values: Tensor, mask: Tensor) -> Tensor:
-    """Biased variance (divided by n), as OpenAI's tf.nn.moments; TRL's is unbiased."""
-    return masked_mean((values - masked_mean(values, mask)) ** 2, mask)
+def masked_variance(values: Tensor, mask: Tensor, *, unbiased: bool = False) -> Tensor:
+    """Variance over n as OpenAI's tf.nn.moments, or over n - 1 (`unbiased`) as TRL."""
+    variance = masked_mean((values - masked_mean(values, mask)) ** 2, mask)
+    count = mask.sum()
+    return variance * count / (count - 1) if unbiased else variance
 
 
-def whiten(values: Tensor, mask: Tensor) -> Tensor:
+def whiten(values: Tensor, mask: Tensor, *, unbiased: bool = False) -> Tensor:
     """Shift to mean 0 and scale to variance 1 over `mask`; zero elsewhere."""
     centred = values - masked_mean(values, mask)
-    scaled = centred * torch.rsqrt(masked_variance(values, mask) + WHITEN_EPS)
-    return scaled.masked_fill(~mask, 0.0)
+    variance = masked_variance(values, mask, unbiased=unbiased)
+    return (centred * torch.rsqrt(variance + WHITEN_EPS)).masked_fill(~mask, 0.0)
 
 
-def rescale(values: Tensor, mask: Tensor) -> Tensor:
+def rescale(values: Tensor, mask: Tensor, *, unbiased: bool = False) -> Tensor:
     """Scale to variance 1 over `mask` and keep the mean; zero elsewhere."""
     mean = masked_mean(values, mask)
-    return (whiten(values, mask) + mean).masked_fill(~mask, 0.0)
+    return (whiten(values, mask, unbiased=unbiased) + mean).masked_fill(~mask, 0.0)

@@ -1,9 +1,8 @@
-"""Optimiser, learning-rate schedule and step, shared by all trainings."""
+"""Optimiser and learning-rate schedule, shared by all trainings."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -21,6 +20,8 @@ def build_optimizer(
     """
     decayed, plain, fast = [], [], []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         if name.endswith("att.w0"):
             fast.append(parameter)
         elif name.endswith(".weight") and parameter.ndim == 2:
@@ -51,24 +52,16 @@ def set_learning_rate(optimizer: Optimizer, scale: float) -> None:
         group["lr"] = scale * group["base"]
 
 
-def clipped_step(optimizer: Optimizer, loss: Tensor, *, max_grad_norm: float) -> float:
-    """Backward, clip by global norm, step; returns the norm before clipping.
-
-    Raises:
-        FloatingPointError: If loss or gradient is not finite; no parameter has changed then.
-    """
-    parameters = list(_parameters(optimizer))
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = float(nn.utils.clip_grad_norm_(parameters, max_grad_norm))
-    if not (math.isfinite(norm) and bool(torch.isfinite(loss))):
-        raise FloatingPointError(
-            f"loss {loss.detach()} or gradient norm {norm} is not finite; lower the learning rate"
-        )
-    optimizer.step()
-    return norm
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """The state of each parameter (moments, step count) as "INDEX/NAME"."""
+    state = optimizer.state_dict()["state"]
+    return {f"{i}/{name}": value for i, own in state.items() for name, value in own.items()}
 
 
-def _parameters(optimizer: Optimizer) -> Iterable[Tensor]:
-    for group in optimizer.param_groups:
-        yield from group["params"]
+def load_optimizer_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Undo `optimizer_tensors`; rates stay as they are, the schedule sets them at each step."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split("/")
+        state.setdefault(int(index), {})[name] = value.clone()
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

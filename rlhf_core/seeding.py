@@ -19,3 +19,21 @@ def epoch_batches(
     """A permutation of range(num_items) in batches; the last may be smaller."""
     order = torch.randperm(num_items, generator=generator_for(seed, *purpose)).tolist()
     return [order[i : i + batch_size] for i in range(0, num_items, batch_size)]
+
+
+def endless_order(
+    num_items: int, start: int, count: int, seed: int, *purpose: str | int
+) -> list[int]:
+    """Places `start` to `start + count` of an endless row of permutations of range(num_items).
+
+    A position is all the state there is: any part of the row can be had without what came before.
+    """
+    passes: dict[int, list[int]] = {}
+    order = []
+    for place in range(start, start + count):
+        number, offset = divmod(place, num_items)
+        if number not in passes:
+            generator = generator_for(seed, *purpose, number)
+            passes[number] = torch.randperm(num_items, generator=generator).tolist()
+        order.append(passes[number][offset])
+    return order

@@ -40,6 +40,8 @@ class StageContext:
         threads: CPU threads torch may use; already set when the body starts.
         device: "cpu" or "cuda".
         var: The directory of all mutable state (store.duckdb, inbox.sqlite, ...).
+        checkpoints: Directory for the checkpoints of this very work; it outlives a death and goes
+            when the artifact is there.
         log: Where metrics, tables, plots and datasets go.
     """
 
@@ -48,6 +50,7 @@ class StageContext:
     threads: int
     device: str
     var: Path
+    checkpoints: Path
     log: StageLog
 
     def progress(

@@ -3,11 +3,14 @@
 Drawn through the object interface: no pyplot, hence no global state and no window.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 
 def curves(
@@ -23,7 +26,7 @@ def curves(
     figure = Figure(figsize=(4.2 * len(names), 3.0), layout="constrained")
     for panel, name in enumerate(names, start=1):
         axes = figure.add_subplot(1, len(names), panel)
-        axes.plot([metrics[name] for metrics in history], linewidth=1.2)
+        axes.plot([metrics.get(name, math.nan) for metrics in history], linewidth=1.2)
         axes.set_xlabel(x_label)
         axes.set_title(name, fontsize=10)
         axes.grid(alpha=0.3)
@@ -77,3 +80,84 @@ def calibration(probabilities: Sequence[float], outcomes: Sequence[float]) -> "F
     axes.set_title("calibration on validation pairs (raw scores)", fontsize=10)
     axes.legend()
     return figure
+
+
+def frontier(
+    curve: Sequence[Mapping[str, Any]],
+    policies: Mapping[str, Mapping[str, Any]],
+    names: Sequence[str],
+) -> "Figure":
+    """What best-of-n gives for its KL, and where trained policies stand; one panel a measure.
+
+    The x axis is the root of the KL: there best-of-n is nearly straight (arXiv:2210.10760).
+
+    Args:
+        curve: One row an n: "n", "kl", "kl_bound", and each measure with _low and _high.
+        policies: {policy: the same of "kl" and each measure}.
+        names: The measures.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2 * len(names), 4.0), layout="constrained")
+    for panel, name in enumerate(names, start=1):
+        axes = figure.add_subplot(1, len(names), panel)
+        axes.set_xscale("function", functions=(_signed_root, _signed_square))
+        _draw_best_of_n(axes, curve, name)
+        for policy, colour in zip(policies, ("tab:red", "tab:green"), strict=False):
+            row = policies[policy]
+            errors = [
+                [[max(row[it] - row[f"{it}_low"], 0)], [max(row[f"{it}_high"] - row[it], 0)]]
+                for it in ("kl", name)
+            ]
+            axes.errorbar(
+                row["kl"],
+                row[name],
+                xerr=errors[0],
+                yerr=errors[1],
+                color=colour,
+                marker="o",
+                linestyle="none",
+                label=policy,
+            )
+        farthest = max(row["kl"] for row in (*curve, *policies.values()))
+        axes.set_xlim(0, 1.15 * max(farthest, curve[-1]["kl_bound"]))
+        axes.set_xticks([x for x in (0, 0.1, 0.5, 1, 2, 3, 5, 10, 20) if x <= axes.get_xlim()[1]])
+        axes.set_xlabel("KL from SFT, nats a reply")
+        axes.set_ylabel(name)
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right", fontsize=9)
+    figure.suptitle("best-of-n by the reward model against trained policies", fontsize=11)
+    return figure
+
+
+def _draw_best_of_n(axes: "Axes", curve: Sequence[Mapping[str, Any]], name: str) -> None:
+    """The curve with its band by the KL of ranks, and dashed by that without repeats."""
+    kl, values = [row["kl"] for row in curve], [row[name] for row in curve]
+    low, high = ([row[f"{name}_{end}"] for row in curve] for end in ("low", "high"))
+    axes.fill_between(kl, low, high, color="tab:blue", alpha=0.18, linewidth=0)
+    axes.plot(kl, values, color="tab:blue", label="best of n")
+    bound = [row["kl_bound"] for row in curve]
+    axes.plot(bound, values, color="grey", linestyle="--", label="at ln n - (n - 1) / n")
+    for row in curve:
+        if row["n"] & (row["n"] - 1) == 0:  # 1, 2, 4, ...
+            axes.plot(row["kl"], row[name], color="tab:blue", marker=".")
+            axes.annotate(
+                f"{row['n']}",
+                (row["kl"], row[name]),
+                textcoords="offset points",
+                xytext=(-3, 6),
+                fontsize=8,
+                color="tab:blue",
+            )
+
+
+def _signed_root(x: "NDArray[Any]") -> "NDArray[Any]":
+    import numpy as np
+
+    return np.sign(x) * np.sqrt(np.abs(x))
+
+
+def _signed_square(x: "NDArray[Any]") -> "NDArray[Any]":
+    import numpy as np
+
+    return np.sign(x) * x**2

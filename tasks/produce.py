@@ -22,6 +22,8 @@ from tasks.stage import Order, StageRecord
 from tasks.stage_log import JSON, StageLog, Summary, write_json
 from tasks.tracking import Tracker, flatten
 
+DAYS_KEPT = 14  # for checkpoints of stages that were not finished
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
@@ -51,11 +53,15 @@ def produce(order: Order, shop: Workshop, *, refresh: bool = False) -> StageReco
         Exception: Whatever the body raises; nothing of it stays in the store then.
     """
     name = order.stage.name
+    checkpoints = checkpoints_of(order, shop.var)
     finished = None if refresh else find_finished(order, shop)
     if finished is not None:
         shop.record_artifact(finished, order)
+        shutil.rmtree(checkpoints, ignore_errors=True)
         return finished
     inputs = {n: None if ref is None else shop.store.load(ref) for n, ref in order.inputs.items()}
+    if refresh:
+        shutil.rmtree(checkpoints, ignore_errors=True)
     scratch = shop.store.scratch(name)
     payload, log = _prepare(scratch)
     run_id = shop.tracker.start_stage(name, order.key.hex)
@@ -84,6 +90,7 @@ def produce(order: Order, shop: Workshop, *, refresh: bool = False) -> StageReco
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     shop.tracker.finish_stage(run_id, made)
     return record
 
@@ -117,6 +124,22 @@ def _prepare(scratch: Path) -> tuple[Path, StageLog]:
     return payload, StageLog(log)
 
 
+def checkpoints_of(order: Order, var: Path) -> Path:
+    """Where the trainings of one stage under one key keep their checkpoints."""
+    return var / "checkpoints" / f"{order.stage.name}-{order.key.hex[:16]}"
+
+
+def sweep_checkpoints(var: Path) -> None:
+    """Remove checkpoints that no run went on from for DAYS_KEPT: their config was given up.
+
+    Called after a run, not before: whoever comes back late still finds those of his own run.
+    """
+    oldest = time.time() - DAYS_KEPT * 86400
+    for stage in list((var / "checkpoints").glob("*")):
+        if max(path.stat().st_mtime for path in (stage, *stage.rglob("*"))) < oldest:
+            shutil.rmtree(stage, ignore_errors=True)
+
+
 def _call_body(
     order: Order, var: Path, payload: Path, log: StageLog, inputs: dict[str, Path | None]
 ) -> Summary:
@@ -132,6 +155,7 @@ def _call_body(
         threads=order.threads,
         device=order.device,
         var=var,
+        checkpoints=checkpoints_of(order, var),
         log=log,
     )
     return order.stage.body(context, order.config, **inputs)

@@ -78,6 +78,8 @@ def train_reward_model(
         "validation_pairs": sum(len(d.ranked.pairs) for d in validation),
         "best_epoch": fit.epoch,
         "label_accuracy": fit.accuracy,
+        "skipped_steps": fit.skipped_steps,
+        "rollbacks": fit.rollbacks,
         "texts_cut": ranked.texts_cut,
         "pairs_dropped": ranked.pairs_dropped,
     }

@@ -1,20 +1,49 @@
 """Settings of PPO, each with the source of its default. Imports no torch.
 
 Sources: [IG] InstructGPT arXiv:2203.02155 appendix C; [OAI] openai/lm-human-preferences
-train_policy.py; [N+] arXiv:2403.17031 (The N+ Implementation Details of RLHF with PPO).
+train_policy.py; [N+] arXiv:2403.17031 (The N+ Implementation Details of RLHF with PPO); [TRL] the
+PPOTrainer of trl 1.12; [RLOO] arXiv:2402.14740; [GRPO] arXiv:2402.03300. docs/maths.md has a table
+of who does what.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
+AT_LEAST_ONE = (
+    "num_iterations",
+    "batch_size",
+    "samples_per_prompt",
+    "num_epochs",
+    "num_minibatches",
+    "max_prompt_tokens",
+    "max_tokens",
+    "ptx_batch_size",
+)
+POSITIVE = (
+    "learning_rate",
+    "value_learning_rate",
+    "adam_eps",
+    "max_grad_norm",
+    "temperature",
+    "clip_ratio",
+    "value_clip",
+    "kl_target",
+    "kl_horizon",
+    "lora_alpha",
+)
+NOT_NEGATIVE = ("kl_coef", "value_coef", "ptx_coef", "lora_rank")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PPOConfig:
-    """PPO with a separate critic and a per-token KL penalty in the reward.
+    """PPO with a per-token KL penalty, or its critic-free relatives behind the same loop.
 
     Attributes:
+        estimator: "gae" with a critic [OAI, IG], or an episode's return against the others of its
+            prompt: "rloo" [RLOO], "grpo" [GRPO].
         num_iterations: Rollouts, each followed by `num_epochs` x `num_minibatches` updates.
         batch_size: Episodes a rollout.
+        samples_per_prompt: Episodes a prompt; 1 [OAI, IG], at least 2 without a critic.
         num_epochs: Passes over a rollout; [OAI] 4, [IG] 1.
         num_minibatches: Updates a pass.
         learning_rate: Of the policy, linear to 0 over the run [OAI].
@@ -28,19 +57,37 @@ class PPOConfig:
         gae_lambda: lambda; 0.95 [OAI].
         clip_ratio: Policy ratio clip; 0.2 [OAI, IG].
         value_clip: Clip of the value change; 0.2 [OAI].
+        value_coef: Weight of the critic's loss; it scales the critic's gradients alone. [TRL] 0.1.
+        score_position: The score stands on the "last" response token [OAI], or on the position
+            "after_eos" [N+, TRL].
+        missing_eos: Without EOS, `missing_eos_score` may "replace" the score [OAI, N+] or be
+            "add"ed to it [TRL subtracts a penalty].
+        missing_eos_score: -1 [OAI, N+].
+        scale_scores: Divide scores by their running standard deviation [trlx].
+        whiten_rewards: Rescale rewards to variance 1, mean kept [OAI]; off [N+].
+        whiten_advantages: Shift and scale advantages to mean 0 and variance 1 [OAI].
+        variance: Of whitening: "biased" divides by n [OAI, N+], "unbiased" by n - 1 [TRL].
+        kl_estimator: k1, k2 or k3 (rlhf_core.logprobs); k1 [OAI, IG], k3 [GRPO].
+        kl_placement: In the "reward" [OAI, IG, RLOO] or in the "loss" [GRPO].
         kl_coef: Weight of the KL penalty (the start value if adaptive); 0.02 [IG], 0.05 [N+].
         kl_control: "fixed", or "adaptive" towards `kl_target` [OAI].
         kl_target: Nats per sequence (summed over tokens, as [OAI]).
         kl_horizon: Episodes over which the adaptive coefficient moves [OAI].
-        missing_eos_score: Score of a response without EOS, in place of the model's [N+].
-        whiten_rewards: Rescale rewards to variance 1, mean kept [OAI]; off [N+].
+        ptx_coef: Weight of the pretraining loss in each update; 0 is off, 27.8 [IG].
+        ptx_batch_size: Pretraining documents an update.
+        ema_decay: Of the moving average of the policy's weights, which is then what is kept;
+            0 is off, 0.992 [IG].
+        lora_rank: Train low-rank changes of the matrices alone; 0 trains all weights.
+        lora_alpha: The change is scaled by `lora_alpha` / `lora_rank`.
 
     Raises:
         ValueError: If a field is out of range.
     """
 
+    estimator: Literal["gae", "rloo", "grpo"] = "gae"
     num_iterations: int = 50
     batch_size: int = 64
+    samples_per_prompt: int = 1
     num_epochs: int = 2
     num_minibatches: int = 2
     learning_rate: float = 3e-4
@@ -54,35 +101,52 @@ class PPOConfig:
     gae_lambda: float = 0.95
     clip_ratio: float = 0.2
     value_clip: float = 0.2
+    value_coef: float = 1.0
+    score_position: Literal["last", "after_eos"] = "last"
+    missing_eos: Literal["replace", "add"] = "replace"
+    missing_eos_score: float = -1.0
+    scale_scores: bool = False
+    whiten_rewards: bool = False
+    whiten_advantages: bool = True
+    variance: Literal["biased", "unbiased"] = "biased"
+    kl_estimator: Literal["k1", "k2", "k3"] = "k1"
+    kl_placement: Literal["reward", "loss"] = "reward"
     kl_coef: float = 0.05
     kl_control: Literal["fixed", "adaptive"] = "fixed"
     kl_target: float = 6.0
     kl_horizon: int = 10000
-    missing_eos_score: float = -1.0
-    whiten_rewards: bool = False
+    ptx_coef: float = 0.0
+    ptx_batch_size: int = 8
+    ema_decay: float = 0.0
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
 
     def __post_init__(self) -> None:
-        for name in (
-            "num_iterations",
-            "batch_size",
-            "num_epochs",
-            "num_minibatches",
-            "max_prompt_tokens",
-            "max_tokens",
-        ):
+        for name in AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        positive = ("learning_rate", "value_learning_rate", "temperature", "clip_ratio")
-        for name in (*positive, "value_clip", "max_grad_norm", "kl_target", "kl_horizon"):
+        for name in POSITIVE:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
         for name in ("discount", "gae_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0 to 1")
-        if self.kl_coef < 0:
-            raise ValueError(f"kl_coef is {self.kl_coef}; it must not be negative")
-        if self.batch_size % self.num_minibatches:
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay is {self.ema_decay}; it must be at least 0 and below 1")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        for name in ("num_minibatches", "samples_per_prompt"):
+            if self.batch_size % getattr(self, name):
+                raise ValueError(
+                    f"batch_size is {self.batch_size}, no multiple of {name} "
+                    f"{getattr(self, name)}; change either"
+                )
+        if self.estimator != "gae" and self.samples_per_prompt < 2:
             raise ValueError(
-                f"batch_size is {self.batch_size}, no multiple of num_minibatches "
-                f"{self.num_minibatches}; change either"
+                f"estimator {self.estimator} compares the episodes of a prompt; set "
+                "samples_per_prompt to at least 2"
             )

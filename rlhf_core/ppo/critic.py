@@ -21,9 +21,11 @@ class Critic(nn.Module):
         bias = self.network.head.weight.new_tensor(normalisation.bias)
         self.bias = nn.Parameter(bias)
 
-    def forward(self, batch: Dialogues) -> Tensor:
-        """Values at the position before each response token, float (B, R); arbitrary at padding."""
+    def forward(self, batch: Dialogues, width: int) -> Tensor:
+        """Values before each response token, float (B, width); arbitrary at padding.
+
+        The value after a response's last token stands where the next token would.
+        """
         mask = is_within(batch.lengths, batch.ids.shape[1])
         values, _ = self.network.token_values(batch.ids, mask, prompt_lengths=batch.prompt_lengths)
-        positions, _ = response_positions(batch)
-        return values.gather(1, positions) + self.bias
+        return values.gather(1, response_positions(batch, width)) + self.bias

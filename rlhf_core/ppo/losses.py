@@ -39,13 +39,13 @@ def policy_loss(
 
 
 def value_loss(
-    values: Tensor, old_values: Tensor, returns: Tensor, is_response: Tensor, *, value_clip: float
+    values: Tensor, old_values: Tensor, returns: Tensor, is_rewarded: Tensor, *, value_clip: float
 ) -> tuple[Tensor, dict[str, float]]:
-    """Half the mean of max((V - R)^2, (clip(V, V_old +- c) - R)^2) over response tokens [2]."""
-    values = values.masked_fill(~is_response, 0.0)  # else 0 * NaN at padding on the way back
+    """Half the mean of max((V - R)^2, (clip(V, V_old +- c) - R)^2) where there are values [2]."""
+    values = values.masked_fill(~is_rewarded, 0.0)  # else 0 * NaN at padding on the way back
     clipped = torch.clamp(values, old_values - value_clip, old_values + value_clip)
     losses = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
     with torch.no_grad():
         is_clipped = ((clipped - returns) ** 2 > (values - returns) ** 2).float()
-        metrics = {"ppo/value/clip_fraction": float(masked_mean(is_clipped, is_response))}
-    return 0.5 * masked_mean(losses, is_response), metrics
+        metrics = {"ppo/value/clip_fraction": float(masked_mean(is_clipped, is_rewarded))}
+    return 0.5 * masked_mean(losses, is_rewarded), metrics

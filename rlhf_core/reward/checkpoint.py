@@ -1,16 +1,21 @@
 """Reward models on disk: a policy's three files, with the head, and normalisation.json beside."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import NamedTuple
 
 from safetensors.torch import load_file
 
-from rlhf_core.checkpoint import build_model, save_weights, write_json
+from rlhf_core.checkpoint import (
+    build_model,
+    describe_model,
+    load_tokenizer,
+    save_weights,
+    write_json,
+)
 from rlhf_core.reward.model import RewardModel
 from rlhf_core.reward.normalisation import Normalisation
-from rlhf_core.tokenizer import Tokenizer
+from rlhf_core.text_tokenizer import TextTokenizer
 
 
 class Scorer(NamedTuple):
@@ -18,13 +23,13 @@ class Scorer(NamedTuple):
 
     model: RewardModel
     normalisation: Normalisation
-    tokenizer: Tokenizer
+    tokenizer: TextTokenizer
 
 
 def save_scorer(scorer: Scorer, directory: Path) -> None:
     """Write a reward model into the existing `directory`."""
     model = scorer.model
-    config = {"architecture": "rwkv7", **dataclasses.asdict(model.backbone.config)}
+    config = describe_model(model.backbone)
     head = {"segment_embeddings": model.prompt_embedding is not None}
     write_json(directory / "config.json", {"backbone": config, **head})
     write_json(directory / "normalisation.json", scorer.normalisation._asdict())
@@ -40,9 +45,9 @@ def load_scorer(directory: Path, device: str = "cpu") -> Scorer:
     """
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     model = RewardModel(
-        build_model(config["backbone"]), segment_embeddings=config["segment_embeddings"]
+        build_model(config["backbone"]).trunk(), segment_embeddings=config["segment_embeddings"]
     )
     model.load_state_dict(load_file(directory / "model.safetensors"))
     norm = json.loads((directory / "normalisation.json").read_text(encoding="utf-8"))
-    tokenizer = Tokenizer.load(directory / "tokenizer.json")
+    tokenizer = load_tokenizer(directory / "tokenizer.json")
     return Scorer(model.to(device).eval(), Normalisation(**norm), tokenizer)

@@ -1,29 +1,26 @@
-"""The reward model: the SFT model's backbone, its last real token's hidden state, a scalar head.
+"""The reward model: a policy's trunk, the hidden state of the last real token, a scalar head.
 
 References:
     [1] InstructGPT, arXiv:2203.02155, section 3.5.
-    [2] Head initialisation N(0, 1 / sqrt(d + 1)): openai/lm-human-preferences, policy.py.
+    [2] Head initialisation N(0, 1 / (d + 1)): openai/lm-human-preferences, policy.py.
 """
 
-import copy
 import math
 
 import torch
 from torch import Generator, Tensor, nn
 
-from rlhf_core.collate import Dialogues, is_within
-from rlhf_core.rwkv.model import RWKV
-from rlhf_core.rwkv.time_mix import last_real
+from rlhf_core.backbones import Backbone
+from rlhf_core.collate import Dialogues, Padded, is_within, last_real
 
 
 class RewardModel(nn.Module):
     """Scores <prompt, response>; `head` is Linear(dim, 1) without bias."""
 
-    def __init__(self, backbone: RWKV, *, segment_embeddings: bool) -> None:
+    def __init__(self, backbone: Backbone, *, segment_embeddings: bool) -> None:
         super().__init__()
-        dim = backbone.config.dim
+        dim = backbone.dim
         self.backbone = backbone
-        self.backbone.head = nn.Identity()  # type: ignore[assignment]  # no vocabulary to predict
         self.head = nn.Linear(dim, 1, bias=False)
         self.prompt_embedding = nn.Parameter(torch.zeros(dim)) if segment_embeddings else None
         self.response_embedding = nn.Parameter(torch.zeros(dim)) if segment_embeddings else None
@@ -72,6 +69,27 @@ class RewardModel(nn.Module):
         )
         return self.head(hidden).squeeze(-1), lengths
 
+    def forked_scores(self, prompts: Padded, responses: Padded, owners: Tensor) -> Tensor:
+        """Raw scores of responses whose prompts are read once and forked, float (R,).
+
+        Equal to `forward` on each prompt + response, in the gradients too: they flow back through
+        the shared prefix.
+
+        Args:
+            prompts: Q prompts.
+            responses: R responses, at least one token each.
+            owners: Row of each response's prompt, int64 (R,).
+        """
+        _, state = self.backbone.encode(
+            *prompts, extra_embedding_BTC=self._segment(prompts, self.prompt_embedding)
+        )
+        hidden, _ = self.backbone.encode(
+            *responses,
+            state.select(owners),
+            extra_embedding_BTC=self._segment(responses, self.response_embedding),
+        )
+        return self.head(last_real(hidden, responses.lengths)).squeeze(-1)
+
     def _segments(self, is_prompt: Tensor | None, is_real: Tensor) -> Tensor | None:
         """Segment embeddings (B, T, C), zero at padding; None where there is no segment."""
         if is_prompt is None or self.prompt_embedding is None or self.response_embedding is None:
@@ -81,6 +99,13 @@ class RewardModel(nn.Module):
         )
         return segments * is_real.unsqueeze(-1)
 
+    @staticmethod
+    def _segment(rows: Padded, embedding: Tensor | None) -> Tensor | None:
+        """One segment's embedding at the real tokens of `rows`, (B, T, C)."""
+        if embedding is None:
+            return None
+        return is_within(rows.lengths, rows.ids.shape[1]).unsqueeze(-1) * embedding
+
 
 def score(model: RewardModel, batch: Dialogues) -> Tensor:
     """Raw scores of a batch of dialogues, float (B,)."""
@@ -89,11 +114,10 @@ def score(model: RewardModel, batch: Dialogues) -> Tensor:
 
 
 def reward_model_from(
-    policy: RWKV, *, segment_embeddings: bool, generator: Generator
+    policy: Backbone, *, segment_embeddings: bool, generator: Generator
 ) -> RewardModel:
-    """A reward model over a copy of the policy's backbone; its head is drawn as [2] does."""
-    device = policy.head.weight.device
-    model = RewardModel(copy.deepcopy(policy), segment_embeddings=segment_embeddings)
+    """A reward model over a copy of the policy's trunk; its head is drawn as [2] does."""
+    model = RewardModel(policy.trunk(), segment_embeddings=segment_embeddings)
     with torch.no_grad():
-        model.head.weight.normal_(0.0, 1 / math.sqrt(policy.config.dim + 1), generator=generator)
-    return model.to(device)
+        model.head.weight.normal_(0.0, 1 / math.sqrt(policy.dim + 1), generator=generator)
+    return model.to(policy.device)

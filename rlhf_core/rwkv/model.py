@@ -14,9 +14,11 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from rlhf_core.backbones import Backbone
+from rlhf_core.collate import last_real
 from rlhf_core.rwkv.channel_mix import ChannelMix
 from rlhf_core.rwkv.config import RWKVConfig
-from rlhf_core.rwkv.time_mix import TimeMix, last_real
+from rlhf_core.rwkv.time_mix import TimeMix
 
 
 class RWKVState(NamedTuple):
@@ -53,8 +55,10 @@ class Block(nn.Module):
         self.ffn = ChannelMix(config)
 
 
-class RWKV(nn.Module):
+class RWKV(Backbone):
     """RWKV-7; weights are uninitialised until `rlhf_core.rwkv.init` or a checkpoint fills them."""
+
+    head: nn.Linear
 
     def __init__(self, config: RWKVConfig) -> None:
         super().__init__()
@@ -63,6 +67,11 @@ class RWKV(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
         self.ln_out = nn.LayerNorm(config.dim)
         self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
+
+    @property
+    def dim(self) -> int:
+        """Channels of a hidden state."""
+        return self.config.dim
 
     @property
     def layers(self) -> list[Block]:
@@ -87,17 +96,7 @@ class RWKV(nn.Module):
         state: RWKVState | None = None,
         extra_embedding_BTC: Tensor | None = None,
     ) -> tuple[Tensor, RWKVState]:
-        """Hidden states, and the state after each sequence's last real token.
-
-        Args:
-            ids_BT: Token ids, right-padded, int64.
-            lengths_B: Real tokens per row, at least 1, int64; None if no row is padded.
-            state: State to go on from; None starts anew.
-            extra_embedding_BTC: Added to the token embeddings (the reward model's segments).
-
-        Returns:
-            Hidden states after the last norm (B, T, C), meaningless at padding, and the new state.
-        """
+        """As `Backbone.encode`; padding is an identity step of the recurrence."""
         state = state or self.initial_state(ids_BT.shape[0])
         is_real = None
         if lengths_B is not None and int(lengths_B.min()) < ids_BT.shape[1]:
@@ -126,10 +125,3 @@ class RWKV(nn.Module):
                 )
         new_state = RWKVState(*(torch.stack(part) for part in zip(*carried, strict=True)))
         return self.ln_out(x), new_state
-
-    def forward(
-        self, ids_BT: Tensor, lengths_B: Tensor | None = None, state: RWKVState | None = None
-    ) -> tuple[Tensor, RWKVState]:
-        """Next-token logits (B, T, V) and the new state; arguments as `encode`."""
-        hidden, state = self.encode(ids_BT, lengths_B, state)
-        return self.head(hidden), state
