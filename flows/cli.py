@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -103,6 +104,52 @@ def stages() -> None:
 
     with _plain_mistakes():
         print_stages()
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A .pth or .safetensors with BlinkDL's names, or a policy directory.",
+        ),
+    ],
+    destination: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DESTINATION",
+            help="Ends in .pth or .safetensors: a checkpoint. Else: a directory.",
+        ),
+    ],
+    *,
+    tokenizer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME_OR_PATH",
+            help="`world`, or the tokenizer.json of the model. Models of 65536 tokens get `world`.",
+        ),
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace the destination.")] = False,
+) -> None:
+    """Turn an official RWKV-7 or RWKV-4 checkpoint into a policy directory, or back.
+
+    A policy directory holds model.safetensors, config.json and tokenizer.json, as the stages of a
+    run write them. Sizes are read from the file; a file that is not whole, or of another variant
+    (RWKV-5, 6, 7a, 7b), is refused.
+
+    Examples:
+    * `rlhf convert rwkv7-g1d-0.1b.pth my-policy` reads a World model (`pip install
+      'rlhf-pipeline[world]'` brings its tokenizer).
+    * `rlhf convert RWKV-4-Pile-169M.pth pile --tokenizer 20B_tokenizer.json` reads one of 2022.
+    * `rlhf convert my-policy mine.pth` writes what the `rwkv` package and its programs load.
+
+    Exit codes: 0 done, 2 a mistake in what was given; then nothing was written.
+    """
+    from flows.convert import convert as convert_model
+
+    with _plain_mistakes():
+        convert_model(source, destination, tokenizer=tokenizer, force=force)
 
 
 @app.command()

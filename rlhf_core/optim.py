@@ -2,39 +2,45 @@
 
 import math
 from collections.abc import Mapping
+from operator import itemgetter
 
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 BETAS = (0.9, 0.99)
+FASTER = {"att.w0": 2.0, "att.time_decay": 2.0, "att.time_first": 3.0}  # times the base rate
 RWKV_EPS = 1e-18  # RWKV-LM's value: some RWKV gradients are tiny and must still move their weights
 
 
 def build_optimizer(
     model: nn.Module, *, learning_rate: float, weight_decay: float, eps: float = RWKV_EPS
 ) -> AdamW:
-    """AdamW in RWKV-LM's groups: decay on 2-D `.weight` matrices only, `att.w0` at twice the rate.
+    """AdamW in RWKV-LM's groups: decay on 2-D `.weight` matrices only, decays of RWKV faster.
 
-    Source: BlinkDL/RWKV-LM, RWKV-v7/train_temp/src/model.py, configure_optimizers. Each group
-    keeps its base rate under "base", which `set_learning_rate` scales.
+    Source: BlinkDL/RWKV-LM, RWKV-v7/train_temp/src/model.py and RWKV-v4neo/src/model.py,
+    configure_optimizers. Each group keeps its base rate under "base", which `set_learning_rate`
+    scales. Parameters that are frozen are left out.
     """
-    decayed, plain, fast = [], [], []
+    groups: dict[tuple[float, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        if name.endswith("att.w0"):
-            fast.append(parameter)
-        elif name.endswith(".weight") and parameter.ndim == 2:
-            decayed.append(parameter)
-        else:
-            plain.append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay, "base": learning_rate},
-        {"params": plain, "weight_decay": 0.0, "base": learning_rate},
-        {"params": fast, "weight_decay": 0.0, "base": 2 * learning_rate},
-    ]
-    groups = [group for group in groups if group["params"]]
-    return AdamW(groups, lr=learning_rate, betas=BETAS, eps=eps, fused=True)
+        if parameter.requires_grad:
+            is_plain = not (name.endswith(".weight") and parameter.ndim == 2)
+            factor = next((f for end, f in FASTER.items() if name.endswith(end)), 1.0)
+            groups.setdefault((factor, is_plain), []).append(parameter)
+    return AdamW(
+        [
+            {
+                "params": own,
+                "weight_decay": 0.0 if is_plain else weight_decay,
+                "base": factor * learning_rate,
+            }
+            for (factor, is_plain), own in sorted(groups.items(), key=itemgetter(0))
+        ],
+        lr=learning_rate,
+        betas=BETAS,
+        eps=eps,
+        fused=True,
+    )
 
 
 def cosine_schedule(step: int, num_steps: int, *, warmup: float, final: float) -> float:

@@ -14,6 +14,7 @@ from tests.architecture.sources import ROOT, nodes_of, own_files, package_files,
 
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 350, 60
 MAX_TOLERANCE = 1e-2
+OFFICIAL = Path("rlhf_core/official.py")
 PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 # Written so that they do not match themselves.
 MACHINE_PATH = re.compile(r"(?<![\w.~$}:/-])/(?:[w]ork|[r]oot|[h]ome|[o]pt|[U]sers)/\w")
@@ -45,13 +46,27 @@ def test_nothing_is_pickled() -> None:
         for path, node in nodes_of(package_files())
         if (isinstance(node, ast.Import) and PICKLES & {a.name for a in node.names})
         or (isinstance(node, ast.ImportFrom) and node.module in PICKLES)
-        or (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and (node.value.id, node.attr) in {("torch", "load"), ("torch", "save")}
-        )
+        or (_torch_pickle(node) and path != OFFICIAL)
     ]
     assert found == []
+
+
+def test_official_checkpoints_are_read_as_tensors_alone() -> None:
+    """The one module that reads and writes .pth: never with the unpickler that runs code."""
+    nodes = [node for _, node in nodes_of([ROOT / OFFICIAL])]
+    calls = {_torch_pickle(n.func): n for n in nodes if isinstance(n, ast.Call)}
+    assert sum(bool(_torch_pickle(node)) for node in nodes) == 2
+    only = {k.arg: k.value for k in calls["load"].keywords}["weights_only"]
+    assert isinstance(only, ast.Constant)
+    assert only.value is True
+    assert ast.unparse(calls["save"]) == "torch.save(tensors, stream)"
+
+
+def _torch_pickle(node: ast.AST) -> str:
+    """The name of the function if `node` is torch.load or torch.save, else empty."""
+    if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
+        return ""
+    return node.attr if node.value.id == "torch" and node.attr in {"load", "save"} else ""
 
 
 def test_no_test_tolerates_more_than_one_percent() -> None:

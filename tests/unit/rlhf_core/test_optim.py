@@ -1,13 +1,19 @@
-"""Groups, schedule and the guarded step."""
-
-import math
+"""Parameter groups, schedule, and the optimiser's state as tensors."""
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.testing import assert_close
 
-from rlhf_core.optim import build_optimizer, clipped_step, cosine_schedule, set_learning_rate
+from rlhf_core.optim import (
+    build_optimizer,
+    cosine_schedule,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    set_learning_rate,
+)
+from rlhf_core.rwkv4.config import RWKV4Config
+from rlhf_core.rwkv4.model import RWKV4
 from tests.unit.rlhf_core.builders import are_equal, tiny_policy, tiny_reward_model, weights_of
 
 
@@ -55,6 +61,20 @@ def test_a_reward_model_is_grouped_alike() -> None:
     assert groups[2][0] == {"backbone.blocks.0.att.w0", "backbone.blocks.1.att.w0"}
 
 
+def test_decays_of_rwkv4_are_faster_still() -> None:
+    # Guards: RWKV-4 trained with the groups of RWKV-7, where none of its names occurs.
+    policy = RWKV4(RWKV4Config(vocab_size=11, dim=16, num_layers=2))
+    groups = group_names(policy)
+    assert [(decay, base) for _, decay, base in groups] == [
+        (0.1, pytest.approx(1e-3)),
+        (0.0, pytest.approx(1e-3)),
+        (0.0, pytest.approx(2e-3)),
+        (0.0, pytest.approx(3e-3)),
+    ]
+    assert groups[2][0] == {"blocks.0.att.time_decay", "blocks.1.att.time_decay"}
+    assert groups[3][0] == {"blocks.0.att.time_first", "blocks.1.att.time_first"}
+
+
 def test_rates_scale_every_group() -> None:
     # Guards: a schedule that overwrites the doubled rate.
     optimizer = build_optimizer(tiny_policy(), learning_rate=1e-3, weight_decay=0.1)
@@ -83,45 +103,10 @@ def test_short_schedules_stay_within_bounds(num_steps: int, warmup: float) -> No
     assert all(0.1 <= rate <= 1 for rate in rates)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_not_finite_changes_nothing(bad: float) -> None:
-    # Guards: weights lost to one bad batch.
-    policy = tiny_policy()
-    optimizer = build_optimizer(policy, learning_rate=1e-3, weight_decay=0.1)
-    before = weights_of(policy)
-    with pytest.raises(FloatingPointError, match="not finite"):
-        clipped_step(optimizer, policy.head.weight.sum() * bad, max_grad_norm=1.0)
-    assert are_equal(weights_of(policy), before)
-
-
-def test_a_gradient_that_is_not_finite_changes_nothing() -> None:
-    # Guards: a finite loss that hides an infinite gradient.
-    policy = tiny_policy()
-    optimizer = build_optimizer(policy, learning_rate=1e-3, weight_decay=0.1)
-    before = weights_of(policy)
-    with pytest.raises(FloatingPointError, match="not finite"):
-        clipped_step(optimizer, (policy.head.weight * 0).sqrt().sum(), max_grad_norm=1.0)
-    assert are_equal(weights_of(policy), before)
-
-
-@pytest.mark.parametrize(("max_grad_norm", "moved"), [(1.0, 1.0), (100.0, 5.0)])
-def test_gradients_are_clipped_by_their_global_norm(max_grad_norm: float, moved: float) -> None:
-    # Guards: clipping tensor by tensor; reporting the norm after clipping.
-    first, second = (nn.Parameter(torch.zeros(1)) for _ in range(2))
-    optimizer = torch.optim.SGD([{"params": [first]}, {"params": [second]}], lr=1.0)
-    norm = clipped_step(optimizer, (3 * first + 4 * second).sum(), max_grad_norm=max_grad_norm)
-    assert norm == pytest.approx(5)
-    end: Tensor = torch.cat([first, second]).detach()
-    assert_close(end, -torch.tensor([0.6, 0.8]) * moved, atol=1e-5, rtol=0)
-
-
-def test_gradients_do_not_add_up_over_steps() -> None:
-    # Guards: a missing zero_grad.
-    weight = nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([weight], lr=1.0)
-    for _ in range(2):
-        clipped_step(optimizer, weight.sum(), max_grad_norm=100.0)
-    assert float(weight.detach()) == -2.0
+def learn(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
+    sum(p.square().sum() for p in model.parameters()).backward()
+    optimizer.step()
 
 
 def test_tiny_gradients_still_move_their_weights() -> None:
@@ -129,5 +114,47 @@ def test_tiny_gradients_still_move_their_weights() -> None:
     policy = tiny_policy()
     optimizer = build_optimizer(policy, learning_rate=1e-3, weight_decay=0.0)
     before = policy.head.weight.detach().clone()
-    clipped_step(optimizer, 1e-12 * policy.head.weight.sum(), max_grad_norm=1.0)
+    (1e-12 * policy.head.weight.sum()).backward()
+    optimizer.step()
     assert_close(policy.head.weight.detach(), before - 1e-3, atol=1e-6, rtol=0)
+
+
+def test_epsilon_is_the_one_asked_for() -> None:
+    # Guards: PPO with RWKV's epsilon, where OpenAI's is 1e-5.
+    policy = tiny_policy()
+    optimizer = build_optimizer(policy, learning_rate=1e-3, weight_decay=0.0, eps=1e-5)
+    before = policy.head.weight.detach().clone()
+    (1e-5 * policy.head.weight.sum()).backward()
+    optimizer.step()
+    assert_close(policy.head.weight.detach(), before - 0.5e-3, atol=1e-7, rtol=0)
+
+
+def test_frozen_parameters_are_in_no_group() -> None:
+    # Guards: weight decay on what low-rank training leaves alone.
+    policy = tiny_policy()
+    policy.emb.weight.requires_grad_(False)
+    names = set.union(*(group[0] for group in group_names(policy)))
+    assert names == {name for name, _ in policy.named_parameters()} - {"emb.weight"}
+
+
+def test_a_loaded_optimizer_goes_on_where_the_saved_one_was() -> None:
+    # Guards: a moment or a step count left behind, or given to another parameter.
+    first, second = tiny_policy(), tiny_policy()
+    one, other = (build_optimizer(m, learning_rate=1e-2, weight_decay=0.1) for m in (first, second))
+    for _ in range(3):
+        learn(first, one)
+    second.load_state_dict(first.state_dict())
+    saved = {name: tensor.clone() for name, tensor in optimizer_tensors(one).items()}
+    assert len(saved) == 3 * len(list(first.parameters()))
+    load_optimizer_tensors(other, saved)
+    learn(first, one)
+    assert are_equal(dict(optimizer_tensors(other)), saved)
+    learn(second, other)
+    assert are_equal(weights_of(first), weights_of(second))
+
+
+def test_an_optimizer_without_state_can_be_saved_and_loaded() -> None:
+    # Guards: a checkpoint before the first step.
+    optimizer = build_optimizer(tiny_policy(), learning_rate=1e-2, weight_decay=0.1)
+    assert optimizer_tensors(optimizer) == {}
+    load_optimizer_tensors(optimizer, {})

@@ -1,0 +1,1 @@
+"""RWKV-4: config, WKV recurrence, blocks, model, initialisation."""
