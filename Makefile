@@ -3,12 +3,16 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
+PARITY_STAMP := .venv/.installed-parity
 # One thread spinning for the other makes models this small several times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
 
+COMPILE := $(BIN)/pip-compile --generate-hashes --no-emit-find-links --no-emit-index-url \
+	--no-emit-options --no-emit-trusted-host --strip-extras --unsafe-package=torch
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install reinstall run test check format lock
+.PHONY: help install reinstall run test parity bench bench-long check format lock
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -16,7 +20,7 @@ help:  ## print this list
 install: $(STAMP)  ## create .venv and install everything into it, once
 
 reinstall:  ## install everything again, over what is in .venv
-	rm -f $(STAMP)
+	rm -f $(STAMP) $(PARITY_STAMP)
 	$(MAKE) install
 
 run: $(STAMP)  ## run the demo; more options with ARGS="--set seed=1"
@@ -24,6 +28,15 @@ run: $(STAMP)  ## run the demo; more options with ARGS="--set seed=1"
 
 test: $(STAMP)  ## run the tests; fewer of them with ARGS="-m 'not server'"
 	$(BIN)/python -m pytest $(ARGS)
+
+parity: $(PARITY_STAMP)  ## compare the core with rwkv, rwkv7-hf, transformers and TRL
+	$(BIN)/python -m pytest tests/parity $(ARGS)
+
+bench: $(PARITY_STAMP)  ## measure against the same peers, in 25 minutes; writes docs/benchmarks.md
+	$(BIN)/python -m benchmarks.bench $(ARGS)
+
+bench-long: $(PARITY_STAMP)  ## the same with the longer rows
+	$(BIN)/python -m benchmarks.bench --long $(ARGS)
 
 check: $(STAMP)  ## ruff, mypy, import-linter, sqlfluff; changes nothing
 	$(BIN)/ruff check .
@@ -37,10 +50,10 @@ format: $(STAMP)  ## put the code into the form that `make check` wants
 	$(BIN)/ruff format .
 	$(BIN)/sqlfluff fix --disable-progress-bar data/sql
 
-lock: $(STAMP)  ## resolve the dependencies anew and write requirements.lock
-	$(BIN)/pip-compile --extra=dev --generate-hashes --no-emit-find-links --no-emit-index-url \
-		--no-emit-options --no-emit-trusted-host --output-file=requirements.lock \
-		--strip-extras --unsafe-package=torch pyproject.toml
+lock: $(STAMP)  ## resolve the dependencies anew and write the two lock files
+	$(COMPILE) --extra=dev --output-file=requirements.lock pyproject.toml
+	$(COMPILE) --extra=dev --extra=parity --constraint=requirements.lock \
+		--output-file=requirements-parity.lock pyproject.toml
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { \
@@ -54,3 +67,7 @@ $(STAMP): requirements.lock pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $(STAMP)
+
+$(PARITY_STAMP): requirements-parity.lock $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements-parity.lock
+	@touch $(PARITY_STAMP)

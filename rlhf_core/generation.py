@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.utils import parametrize
 
 from rlhf_core.backbones import Backbone, State
 from rlhf_core.collate import last_real, pad_right
@@ -29,6 +30,7 @@ class Response(NamedTuple):
 
 
 @torch.no_grad()
+@parametrize.cached()  # adapted weights are summed up once, not at each token
 def generate(
     policy: Backbone,
     prompts: Sequence[Sequence[int]],

@@ -9,6 +9,7 @@ from torch.optim import AdamW, Optimizer
 
 BETAS = (0.9, 0.99)
 FASTER = {"att.w0": 2.0, "att.time_decay": 2.0, "att.time_first": 3.0}  # times the base rate
+
 RWKV_EPS = 1e-18  # RWKV-LM's value: some RWKV gradients are tiny and must still move their weights
 
 

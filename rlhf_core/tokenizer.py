@@ -10,16 +10,20 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from rlhf_core.text_tokenizer import TextTokenizer
+
 PAD, EOS = "<pad>", "<eos>"
+# What GPT-NeoX calls them, whose tokenizer the Pile and Raven models of RWKV-4 have.
+PADS, ENDS = (PAD, "<|padding|>"), (EOS, "<|endoftext|>")
 
 
-class Tokenizer:
+class Tokenizer(TextTokenizer):
     """Text to token ids and back; adds no special token by itself."""
 
     def __init__(self, inner: tokenizers.Tokenizer) -> None:
         self._inner = inner
-        self.pad_id = _special_id(inner, PAD)
-        self.eos_id = _special_id(inner, EOS)
+        self.pad_id = _special_id(inner, PADS)
+        self.eos_id = _special_id(inner, ENDS)
 
     @property
     def vocab_size(self) -> int:
@@ -64,8 +68,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     return Tokenizer(inner)
 
 
-def _special_id(inner: tokenizers.Tokenizer, token: str) -> int:
-    token_id = inner.token_to_id(token)
-    if token_id is None:
-        raise ValueError(f"this tokenizer has no {token} token")
-    return token_id
+def _special_id(inner: tokenizers.Tokenizer, names: Iterable[str]) -> int:
+    """Id of the first of `names` that the tokenizer has."""
+    for name in names:
+        token_id = inner.token_to_id(name)
+        if token_id is not None:
+            return token_id
+    raise ValueError(f"this tokenizer has no token {' or '.join(names)}")

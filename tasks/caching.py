@@ -1,19 +1,20 @@
 """The cache key of a stage: a hash of all that decides its payload, and of nothing else.
 
-Paths, times and names of runs never enter: a config field marked as a file counts as the bytes of
-that file.
+Paths, times and names of runs never enter: a config field marked as a file or a folder counts as
+the bytes that are in it.
 """
 
 import hashlib
 import importlib.metadata
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from data.errors import InputError
-from tasks.artifacts import file_sha256
+from tasks.artifacts import file_sha256, payload_identity
 from tasks.stage_log import JSON
 
 
@@ -64,8 +65,8 @@ def cache_key(
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:
-    """Versions of installed distributions, without importing them."""
-    return {name: importlib.metadata.version(name) for name in sorted(names)}
+    """Versions of distributions, without importing them; "" for an extra that is not installed."""
+    return {name: _version(name) for name in sorted(names)}
 
 
 def numerics_tag(*, device: str, threads: int) -> dict[str, JSON]:
@@ -84,19 +85,15 @@ def config_identity(value: object) -> JSON:
 
     Args:
         value: Dataclass, mapping, sequence or scalar. A dataclass field with the metadata
-            {"file": True} names a file; a name without a file stays as it is, for the stage to
-            complain about.
+            {"file": True} names a file, {"folder": True} a folder; a name without one stays as it
+            is, for the stage to complain about.
 
     Raises:
         InputError: A file cannot be read.
         TypeError: A value of another type, which could not be compared across processes.
     """
     if is_dataclass(value) and not isinstance(value, type):
-        identities = {
-            f.name: _file_identity if f.metadata.get("file") else config_identity
-            for f in fields(value)
-        }
-        return {name: identity(getattr(value, name)) for name, identity in identities.items()}
+        return {f.name: _identity_by(f.metadata)(getattr(value, f.name)) for f in fields(value)}
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, Mapping):
@@ -104,6 +101,29 @@ def config_identity(value: object) -> JSON:
     if isinstance(value, Sequence):
         return [config_identity(item) for item in value]
     raise TypeError(f"a {type(value).__name__} in a config has no stable identity")
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _identity_by(marks: Mapping[str, bool]) -> Callable[[Any], JSON]:
+    """How the value of a field with these marks counts."""
+    if marks.get("folder"):
+        return _folder_identity
+    return _file_identity if marks.get("file") else config_identity
+
+
+def _folder_identity(name: str) -> JSON:
+    if not name or not Path(name).is_dir():
+        return name
+    try:
+        return {"sha256": payload_identity(Path(name))}
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from None
 
 
 def _file_identity(name: str) -> JSON:

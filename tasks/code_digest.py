@@ -26,7 +26,16 @@ RESOURCE_FOLDERS = ("data/sql", "data/seeds")
 # Third-party modules whose version can change a payload byte, each named as its distribution;
 # torch is not among them, for it counts with device and threads (see caching.numerics_tag).
 LIBRARIES = frozenset(
-    {"duckdb", "numpy", "polars", "safetensors", "textblob", "tokenizers", "vaderSentiment"}
+    {
+        "duckdb",
+        "numpy",
+        "polars",
+        "safetensors",
+        "textblob",
+        "tokenizers",
+        "transformers",
+        "vaderSentiment",
+    }
 )
 
 # How a stage is run, logged and stored, but not what it computes: none of these can change a

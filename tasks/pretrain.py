@@ -1,10 +1,11 @@
-"""Stage pretrain: a tokenizer and a small RWKV-7, from scratch."""
+"""Stage pretrain: a tokenizer and a small RWKV-7 from scratch, or the model that the user has."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rlhf_core.language.config import LanguageConfig
 from rlhf_core.rwkv.config import RWKVConfig
+from tasks.base_model_config import BaseModelConfig
 from tasks.context import StageContext, Summary
 
 NUM_BYTES = 256
@@ -14,12 +15,42 @@ NUM_BYTES = 256
 class PretrainConfig:
     """Config sections that the stage reads."""
 
+    base_model: BaseModelConfig
     model: RWKVConfig
     pretrain: LanguageConfig
 
 
 def pretrain(context: StageContext, config: PretrainConfig, *, split: Path) -> Summary:
-    """Train a tokenizer and a language model on the pretraining text."""
+    """Train a tokenizer and a language model on the pretraining text, or take the user's model."""
+    if config.base_model.path:
+        return take_model(context, config.base_model)
+    return train_from_scratch(context, config, split)
+
+
+def take_model(context: StageContext, config: BaseModelConfig) -> Summary:
+    """Keep the model and tokenizer of `config.path` as they are, weights as float32."""
+    from data.errors import InputError
+    from rlhf_core.checkpoint import load_policy, save_policy
+
+    try:
+        policy = load_policy(Path(config.path), context.device)
+    except Exception as error:  # `tokenizers` raises nothing narrower
+        raise InputError(f"base_model.path: {error}") from error
+    save_policy(policy, context.out)
+    tokenizer = policy.tokenizer
+    pad, eos = tokenizer.pad_id, tokenizer.eos_id
+    return {
+        "parameters": sum(p.numel() for p in policy.model.parameters()),
+        "vocab_size": tokenizer.vocab_size,
+        "notes": (
+            f"the model of base_model.path is taken, PAD is token {pad}, EOS {eos}; the sections "
+            "model and pretrain are unused"
+        ),
+    }
+
+
+def train_from_scratch(context: StageContext, config: PretrainConfig, split: Path) -> Summary:
+    """Train on the texts of `split`."""
     import polars as pl
 
     from data.errors import InputError

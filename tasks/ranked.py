@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlhf_core.tokenizer import Tokenizer
-from tasks.texts import cut_dialogue, encode_prompt, encode_response, prompt_room
+from rlhf_core.text_tokenizer import TextTokenizer
+from tasks.dialogue_ids import encode_response
+from tasks.texts import cut_dialogue, encode_prompt, prompt_room
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +54,7 @@ class RankedDialogues:
         return [dialogue for dialogue in self.dialogues if dialogue.split in splits]
 
 
-def read_ranked(pairs: Path, tokenizer: Tokenizer, max_tokens: int) -> RankedDialogues:
+def read_ranked(pairs: Path, tokenizer: TextTokenizer, max_tokens: int) -> RankedDialogues:
     """Read pairs.parquet, prompts.parquet and responses.parquet of the directory `pairs`."""
     import polars as pl
 

@@ -46,6 +46,7 @@ def fit_reward_model(
 
     The checkpoints are named by `title`: trainings of one stage need different ones.
     """
+    from rlhf_core.lora import add_lora, merge_lora
     from rlhf_core.resume import Checkpoints, run
     from rlhf_core.reward.model import reward_model_from
     from rlhf_core.reward.training import RewardTraining
@@ -56,6 +57,13 @@ def fit_reward_model(
         segment_embeddings=config.segment_embeddings,
         generator=generator_for(context.seed, "reward head"),
     )
+    if config.lora_rank:
+        add_lora(
+            model.backbone,
+            rank=config.lora_rank,
+            alpha=config.lora_alpha,
+            generator=generator_for(context.seed, "reward adapters"),
+        )
     training = RewardTraining(
         model,
         train,
@@ -71,5 +79,6 @@ def fit_reward_model(
         if log is not None:
             log.metrics(step, metrics)
     model.load_state_dict(training.best.weights)
+    merge_lora(model)
     best, guard = training.best, training.guard
     return Fit(model.eval(), best.epoch, best.accuracy, guard.skipped, guard.rollbacks, history)

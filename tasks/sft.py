@@ -20,8 +20,9 @@ def sft(context: StageContext, config: SFTConfig, *, split: Path, pretrain: Path
 
     from rlhf_core.checkpoint import load_policy
     from rlhf_core.language.training import Document
+    from tasks.dialogue_ids import encode_response
     from tasks.language_stage import fit_language_model
-    from tasks.texts import cut_dialogue, encode_prompt, encode_response, prompt_room
+    from tasks.texts import cut_dialogue, encode_prompt, prompt_room
 
     policy = load_policy(pretrain, context.device)
     documents, num_cut = [], 0

@@ -1,21 +1,18 @@
-"""Dialogues as token ids: the one place where a prompt or response becomes what a model reads."""
+"""The texts of our tables as token ids, cut to what a model is given."""
 
 from collections.abc import Iterable
 
 from data.corpus_frames import decode_messages
-from data.dialogue import render_prompt
-from rlhf_core.tokenizer import Tokenizer
+from rlhf_core.text_tokenizer import TextTokenizer
+from tasks.dialogue_ids import encode_turns
 
 
-def encode_prompt(tokenizer: Tokenizer, messages: str, max_tokens: int | None = None) -> list[int]:
-    """Token ids of a `messages` cell, ending in "Assistant:"; at most the last `max_tokens`."""
-    ids = tokenizer.encode(render_prompt(decode_messages(messages)))
+def encode_prompt(
+    tokenizer: TextTokenizer, messages: str, max_tokens: int | None = None
+) -> list[int]:
+    """Token ids of a `messages` cell, up to where the reply begins; at most the last ones."""
+    ids = encode_turns(tokenizer, decode_messages(messages))
     return ids if max_tokens is None else ids[-max_tokens:]
-
-
-def encode_response(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Token ids of " " + response, then EOS: imported responses get one too."""
-    return [*tokenizer.encode(" " + text), tokenizer.eos_id]
 
 
 def cut(ids: Iterable[list[int]], max_tokens: int) -> tuple[list[list[int]], int]:

@@ -12,6 +12,7 @@ class LanguageConfig:
         batch_size: Sequences a step.
         learning_rate: Peak rate; `att.w0` trains at twice this (RWKV-LM).
         weight_decay: On 2-D matrices only.
+        adam_eps: RWKV-LM's 1e-18: some RWKV gradients are tiny. For a transformer take 1e-8.
         warmup: Share of the steps with rising rate, in [0, 1].
         final_rate: Last rate as a share of the peak, in [0, 1].
         max_grad_norm: Global norm to which gradients are clipped.
@@ -25,6 +26,7 @@ class LanguageConfig:
     batch_size: int = 32
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
+    adam_eps: float = 1e-18
     warmup: float = 0.05
     final_rate: float = 0.1
     max_grad_norm: float = 1.0
@@ -36,7 +38,7 @@ class LanguageConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.max_tokens < 2:
             raise ValueError("max_tokens is 1; a prompt and a response need at least 2")
-        for name in ("learning_rate", "max_grad_norm"):
+        for name in ("learning_rate", "adam_eps", "max_grad_norm"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
         for name in ("warmup", "final_rate"):

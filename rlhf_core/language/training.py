@@ -70,7 +70,10 @@ class LanguageTraining:
         self.documents = learnable(documents)
         self.model, self.config, self.pad_id, self.seed = model, config, pad_id, seed
         self.optimizer = build_optimizer(
-            model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+            model,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            eps=config.adam_eps,
         )
         self.step, self.guard = 0, Guard()
 

@@ -112,7 +112,10 @@ class RewardTraining:
             raise ValueError("no prompt has a strict pair; nothing to train on")
         self.model, self.config, self.pad_id, self.seed = model, config, pad_id, seed
         self.optimizer = build_optimizer(
-            model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+            model,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            eps=config.adam_eps,
         )
         self.step, self.guard = 0, Guard()
         self.best = BestEpoch(0, None, weights_of(model))

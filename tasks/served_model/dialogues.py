@@ -1,17 +1,14 @@
-"""From the columns of a request to token ids.
+"""From the columns of a request to dialogues.
 
 A row holds `prompt` (text of one user turn) or `messages` (JSON list of {role, content}), and
-for the reward model `response`. Token ids are those of training: see tasks/texts.py, which reads
-the columns of our own tables instead and would bring Polars along.
+for the reward model `response`. They become the token ids of training: tasks/dialogue_ids.py.
 """
 
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from data.dialogue import render_prompt
 from data.messages import parse_prompt_row
-from rlhf_core.tokenizer import Tokenizer
 
 Message: TypeAlias = dict[str, str]
 Row: TypeAlias = Mapping[Hashable, Any]  # as a data frame hands it out
@@ -37,16 +34,6 @@ def responses_of(rows: Sequence[Row]) -> list[str]:
         if not isinstance(row.get("response"), str) or not row["response"].strip():
             raise ValueError(f"row {index}: response is missing or blank; give text")
     return [row["response"] for row in rows]
-
-
-def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
-    """Token ids that a policy continues, ending in "Assistant:"."""
-    return tokenizer.encode(render_prompt(messages))
-
-
-def encode_response(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Token ids of " " + response, then EOS."""
-    return [*tokenizer.encode(" " + text), tokenizer.eos_id]
 
 
 def _prompt_of(index: int, row: Row) -> list[Message]:

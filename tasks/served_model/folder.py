@@ -51,7 +51,7 @@ def save_folder(kind: Kind, payload: Path, folder: Path, model: Any) -> None:
             signature=_signature(kind),
             input_example=_example(kind),
             # Inferring them takes MLflow 8 to 15 seconds.
-            pip_requirements=[_requirement(name) for name in _REQUIREMENTS],
+            pip_requirements=[_requirement(name) for name in _needed(files)],
         )
 
 
@@ -114,6 +114,12 @@ def _example(kind: Kind) -> Any:
 
     row = {"prompt": "My lamp flickers. What can I do?"}
     return pd.DataFrame([row | {"response": "Please unplug it."} if kind == "reward" else row])
+
+
+def _needed(files: Path) -> list[str]:
+    """The distributions that a model's files and our code need."""
+    is_of_transformers = (files / "tokenizer_config.json").is_file()
+    return [*_REQUIREMENTS, *(["transformers"] if is_of_transformers else [])]
 
 
 def _requirement(name: str) -> str:

@@ -17,7 +17,8 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from rlhf_core.checkpoint import Policy, load_policy
 from rlhf_core.generation import generate
 from rlhf_core.seeding import generator_for
-from tasks.served_model.dialogues import encode_prompt, prompts_of
+from tasks.dialogue_ids import encode_turns
+from tasks.served_model.dialogues import prompts_of
 from tasks.served_model.probe import check_files, check_probe, probe_policy
 
 _PROMPTS_AT_ONCE = 64
@@ -59,7 +60,7 @@ def _checked(params: dict[str, Any]) -> dict[str, Any]:
 
 def _answer(policy: Policy, requests: pd.DataFrame, params: dict[str, Any]) -> pd.DataFrame:
     prompts = [
-        encode_prompt(policy.tokenizer, messages)
+        encode_turns(policy.tokenizer, messages)
         for messages in prompts_of(requests.to_dict(orient="records"))
     ]
     generator = generator_for(int(params["seed"]), "serve")

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks.served_model.dialogues import encode_prompt, encode_response
+from tasks.dialogue_ids import encode_response, encode_turns
 
 if TYPE_CHECKING:
     from rlhf_core.checkpoint import Policy
@@ -48,7 +48,7 @@ def probe_policy(policy: "Policy") -> Probe:
     """Next-token logits behind the dialogue: the prompt at once, the response token by token."""
     import torch
 
-    prompt = encode_prompt(policy.tokenizer, MESSAGES)
+    prompt = encode_turns(policy.tokenizer, MESSAGES)
     response = encode_response(policy.tokenizer, RESPONSE)
     with torch.no_grad():
         logits, state = policy.model(torch.tensor([prompt]))
@@ -64,7 +64,7 @@ def probe_scorer(scorer: "Scorer") -> Probe:
     from rlhf_core.collate import join
     from rlhf_core.reward.model import score
 
-    prompt = encode_prompt(scorer.tokenizer, MESSAGES)
+    prompt = encode_turns(scorer.tokenizer, MESSAGES)
     response = encode_response(scorer.tokenizer, RESPONSE)
     with torch.no_grad():
         raw = score(scorer.model, join([prompt], [response], scorer.tokenizer.pad_id))

@@ -18,13 +18,8 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from rlhf_core.collate import join
 from rlhf_core.reward.checkpoint import Scorer, load_scorer
 from rlhf_core.reward.model import score
-from tasks.served_model.dialogues import (
-    Row,
-    encode_prompt,
-    encode_response,
-    prompts_of,
-    responses_of,
-)
+from tasks.dialogue_ids import encode_response, encode_turns
+from tasks.served_model.dialogues import Row, prompts_of, responses_of
 from tasks.served_model.probe import check_files, check_probe, probe_scorer
 
 _ROWS_AT_ONCE = 64
@@ -57,7 +52,7 @@ class ServedRewardModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
 @torch.no_grad()
 def _score(scorer: Scorer, rows: Sequence[Row]) -> pd.DataFrame:
     tokenizer = scorer.tokenizer
-    prompts = [encode_prompt(tokenizer, messages) for messages in prompts_of(rows)]
+    prompts = [encode_turns(tokenizer, messages) for messages in prompts_of(rows)]
     responses = [encode_response(tokenizer, text) for text in responses_of(rows)]
     raw = torch.cat(
         [

@@ -7,6 +7,7 @@ import pytest
 from data.errors import InputError
 from flows.config import RunConfig
 from flows.config_files import load_config, merge, parse_override
+from flows.stages import stages_not_needed
 from flows.user_files import check_user_files
 
 
@@ -57,6 +58,25 @@ def test_files_that_are_not_there_are_named_before_any_stage(
         (tmp_path / name).write_text("{}\n")
     check_user_files(config)
     check_user_files(load_config("demo"))
+
+
+def test_a_base_model_that_is_not_whole_is_named_before_any_stage(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    config = load_config("demo", [f"base_model.path={folder}"])
+    for missing, made in (
+        ("does not exist", ""),
+        (r"has no config\.json", "config.json"),
+        ("has no weights", "model-00001-of-00002.safetensors"),
+        ("has no tokenizer", "tokenizer.json"),
+    ):
+        with pytest.raises(InputError, match=f"{missing}.*; set base_model.path to"):
+            check_user_files(config)
+        folder.mkdir(exist_ok=True)
+        (folder / made).touch()
+    check_user_files(config)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is no directory"):
+        check_user_files(load_config("demo", [f"base_model.path={tmp_path / 'file'}"]))
 
 
 def test_base_works_for_a_deployment_parameter_too(tmp_path: Path) -> None:
@@ -114,6 +134,22 @@ def test_a_wrong_override_is_named_as_such(tmp_path: Path) -> None:
         load_config(path, ["ppo.nonsense=1"])
     with pytest.raises(InputError, match="write key=value"):
         load_config(path, ["ppo"])
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides", "left_out"),
+    [
+        ("demo", [], {"train_dpo"}),
+        ("demo", ["dpo.num_epochs=1"], set()),
+        ("rankings", [], {"sample_prompts", "generate_responses", "train_dpo"}),
+        ("rankings", ["dpo.num_epochs=1"], {"sample_prompts", "generate_responses"}),
+        ("smoke", [], set()),
+    ],
+)
+def test_a_config_leaves_out_what_it_has_no_use_for(
+    config: str, overrides: list[str], left_out: set[str]
+) -> None:
+    assert stages_not_needed(load_config(config, overrides)).keys() == left_out
 
 
 def test_a_base_that_leads_back_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from data.errors import InputError
 from flows.config import RunConfig
 from flows.spine import repository_root
-from tasks.caching import cache_key, config_identity, numerics_tag
+from tasks.caching import cache_key, config_identity, library_versions, numerics_tag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,3 +151,43 @@ def test_numerics_names_torch_without_importing_it() -> None:
 def test_an_unstable_value_is_refused() -> None:
     with pytest.raises(TypeError, match="set"):
         config_identity(replace(Config(), sizes={1, 2}))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderConfig:
+    path: str = field(default="", metadata={"folder": True})
+
+
+def test_a_folder_counts_by_all_its_bytes_not_its_path(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        (folder / "inner").mkdir(parents=True)
+        (folder / "config.json").write_text("x")
+        (folder / "inner" / "weights").write_text("y")
+    first, second = (config_identity(FolderConfig(path=str(folder))) for folder in folders)
+    assert first == second
+    assert str(tmp_path) not in json.dumps(first)
+    (folders[1] / "inner" / "weights").write_text("z")
+    assert config_identity(FolderConfig(path=str(folders[1]))) != first
+    (folders[1] / "inner" / "weights").rename(folders[1] / "inner" / "other")
+    (folders[1] / "inner" / "other").write_text("y")
+    assert config_identity(FolderConfig(path=str(folders[1]))) != first
+
+
+@pytest.mark.parametrize("name", ["", "none", "file"])
+def test_a_missing_folder_is_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("x")
+    assert config_identity(FolderConfig(path=name)) == {"path": name}
+
+
+def test_the_folder_of_the_base_model_is_marked(tmp_path: Path) -> None:
+    """The mark survives the validation of a whole run config."""
+    config = RunConfig.model_validate({"base_model": {"path": str(tmp_path)}})
+    assert list(config_identity(config.base_model)["path"]) == ["sha256"]  # type: ignore[index, call-overload]
+
+
+def test_an_extra_that_is_not_installed_has_no_version() -> None:
+    assert library_versions(["no-such-distribution"]) == {"no-such-distribution": ""}

@@ -22,9 +22,9 @@ from rlhf_core.rwkv.model import RWKV
 from rlhf_core.seeding import generator_for
 from rlhf_core.tokenizer import train_tokenizer
 from tasks.context import StageContext
+from tasks.dialogue_ids import encode_turns
 from tasks.register import RegisterConfig, register, still_registered
 from tasks.registry_config import RegistryNames
-from tasks.served_model.dialogues import encode_prompt
 from tasks.stage import stage_of
 from tasks.stage_log import StageLog
 from tasks.tracking import tracking_uri
@@ -36,6 +36,8 @@ EVALUATION = {
     "win_rate": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 64, "sft": None},
     "length": {"value": 10.0, "low": 9.0, "high": 11.0, "n": 64, "sft": 12.0},
     "ppo/entropy": {"value": 2.5},
+    "dpo_length": {"value": 11.0, "low": 9.0, "high": 12.0, "n": 64, "sft": 12.5},
+    "best_of_8_reward": {"value": 1.5, "low": 1.4, "high": 1.6, "n": 64, "sft": 0.0},
     "cv_accuracy": {"value": 0.6, "low": 0.5, "high": 0.7, "n": 64, "sft": None},
     "rm_pair_accuracy": {"value": 0.9, "low": None, "high": None, "n": 64, "sft": None},
 }
@@ -68,7 +70,13 @@ def run_stage(root: Path, name: str, payloads: dict[str, Path]) -> tuple[dict[st
     out.mkdir(parents=True)
     log.mkdir()
     context = StageContext(
-        out=out, seed=3, threads=1, device="cpu", var=root / "var", log=StageLog(log)
+        out=out,
+        seed=3,
+        threads=1,
+        device="cpu",
+        var=root / "var",
+        checkpoints=root / "checkpoints",
+        log=StageLog(log),
     )
     summary = register(context, RegisterConfig(registry=RegistryNames()), **payloads)
     return dict(summary), (out / "registered.json").read_text(encoding="utf-8")
@@ -191,7 +199,7 @@ def test_alias_loads_elsewhere_and_answers_like_the_live_model(run: Run, tmp_pat
     )
     assert done.returncode == 0, done.stderr
     policy = load_policy(run.payloads["train_policy"])
-    prompt = encode_prompt(policy.tokenizer, [{"role": "user", "content": "My lamp flickers."}])
+    prompt = encode_turns(policy.tokenizer, [{"role": "user", "content": "My lamp flickers."}])
     (responses,) = generate(
         policy.model,
         [prompt],

@@ -21,7 +21,8 @@ from rlhf_core.rwkv.init import initialise
 from rlhf_core.rwkv.model import RWKV
 from rlhf_core.seeding import generator_for
 from rlhf_core.tokenizer import train_tokenizer
-from tasks.served_model.dialogues import encode_prompt, encode_response, prompts_of, responses_of
+from tasks.dialogue_ids import encode_response, encode_turns
+from tasks.served_model.dialogues import prompts_of, responses_of
 from tasks.served_model.folder import folder_sha256, save_folder
 from tasks.served_model.probe import (
     MESSAGES,
@@ -132,7 +133,7 @@ def load_elsewhere(
 def other_numerics(root: Path) -> Path:
     """A folder with a copy of rlhf_core whose logits are a little larger."""
     shutil.copytree(REPOSITORY / "rlhf_core", root / "rlhf_core")
-    module = root / "rlhf_core" / "rwkv" / "model.py"
+    module = root / "rlhf_core" / "backbones.py"
     source = module.read_text(encoding="utf-8")
     changed = source.replace(
         "return self.head(hidden), state", "return self.head(hidden) * 1.01, state"
@@ -157,7 +158,7 @@ def test_loaded_models_answer_like_the_live_ones_with_their_own_code(
     policy, scorer = load_policy(payloads["policy"]), load_scorer(payloads["reward"])
     live = generate(
         policy.model,
-        [encode_prompt(policy.tokenizer, [{"role": "user", "content": p}]) for p in PROMPTS],
+        [encode_turns(policy.tokenizer, [{"role": "user", "content": p}]) for p in PROMPTS],
         responses_per_prompt=2,
         max_tokens=12,
         temperature=0.7,
@@ -166,7 +167,7 @@ def test_loaded_models_answer_like_the_live_ones_with_their_own_code(
         generator=generator_for(5, "serve"),
     )
     ids = [
-        *encode_prompt(scorer.tokenizer, [{"role": "user", "content": PROMPTS[0]}]),
+        *encode_turns(scorer.tokenizer, [{"role": "user", "content": PROMPTS[0]}]),
         *encode_response(scorer.tokenizer, RESPONSE),
     ]
     prompt_length = len(ids) - len(encode_response(scorer.tokenizer, RESPONSE))
@@ -248,17 +249,6 @@ def test_probe_finds_changed_files_weights_tokens_and_nan(tmp_path: Path) -> Non
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(ProbeError, match=r"tokenizer\.json is missing"):
         check_files(tmp_path)
-
-
-def test_token_ids_are_those_of_training() -> None:
-    from data.corpus_frames import encode_messages
-    from tasks import texts
-
-    tokenizer = tiny_policy(0).tokenizer
-    assert encode_prompt(tokenizer, MESSAGES) == texts.encode_prompt(
-        tokenizer, encode_messages(MESSAGES)
-    )
-    assert encode_response(tokenizer, RESPONSE) == texts.encode_response(tokenizer, RESPONSE)
 
 
 @pytest.mark.parametrize(

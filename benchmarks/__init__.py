@@ -1,0 +1,1 @@
+"""Ratios against other implementations, each measured within one run: `make bench`."""
