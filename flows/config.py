@@ -15,12 +15,14 @@ from data.pairs import PairsConfig
 from data.prompts import SampleConfig
 from data.rankers.config import RankConfig
 from flows.config_files import merge, read_layers
+from rlhf_core.dpo.config import DPOConfig
 from rlhf_core.evaluation.config import EvaluateConfig
 from rlhf_core.generation_config import GenerateConfig
 from rlhf_core.language.config import LanguageConfig
 from rlhf_core.ppo.config import PPOConfig
 from rlhf_core.reward.config import RewardConfig
 from rlhf_core.rwkv.config import RWKVConfig
+from tasks.base_model_config import BaseModelConfig
 from tasks.registry_config import RegistryNames
 
 
@@ -37,6 +39,7 @@ class RunConfig(BaseModel):
     threads: int = Field(2, ge=1, description="CPU threads for torch; other counts, other bits.")
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where torch computes.")
     corpus: CorpusConfig = CorpusConfig()
+    base_model: BaseModelConfig = BaseModelConfig()
     model: RWKVConfig = RWKVConfig()
     pretrain: LanguageConfig = LanguageConfig()
     sft: LanguageConfig = LanguageConfig()
@@ -46,6 +49,7 @@ class RunConfig(BaseModel):
     rank: RankConfig = RankConfig()
     pairs: PairsConfig = PairsConfig()
     reward: RewardConfig = RewardConfig()
+    dpo: DPOConfig = DPOConfig()
     ppo: PPOConfig = PPOConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     registry: RegistryNames = RegistryNames()

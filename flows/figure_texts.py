@@ -4,6 +4,7 @@ Omitted on purpose: computing figures (tasks/figures.py, tasks/reward_accuracy.p
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
@@ -44,6 +45,26 @@ DESCRIPTIONS = {
     "ppo/policy/approx_kl": "last 10 PPO iterations: KL of one update, nats a token",
     "ppo/value/explained_variance": "last 10 PPO iterations: variance that the critic explains",
 }
+_BEST_OF = re.compile(r"best_of_(\d+)_(\w+)")
+_OF_BEST = {
+    "reward": "their normalised score",
+    "kl": "how far that is from SFT, nats a reply, by the ranks of the scores",
+    "kl_bound": "the same if no reply ever repeated: ln n - (n - 1) / n",
+}
+
+
+def description_of(key: str) -> str:
+    """What a figure says; those of the baselines are worded by their parts. Empty if unknown."""
+    if key in DESCRIPTIONS:
+        return DESCRIPTIONS[key]
+    if key.startswith("dpo_") and key.removeprefix("dpo_") in DESCRIPTIONS:
+        return f"{key.removeprefix('dpo_')} of the DPO policy in place of PPO's"
+    best = _BEST_OF.fullmatch(key)
+    if best is None:
+        return ""
+    count, measure = best.groups()
+    what = _OF_BEST.get(measure, DESCRIPTIONS.get(measure, measure))
+    return f"SFT's best of {count} replies by the reward model: {what}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,9 @@ COUNTS = {
     "smaller_sets": ("set", "with fewer responses than asked for"),
     "texts_cut": ("text", "cut to max_tokens"),
     "pairs_dropped": ("pair", "dropped because cutting made both texts the same"),
+    "skipped_steps": ("step", "skipped because a loss or gradient was not finite"),
+    "skipped_updates": ("update", "skipped because a loss or gradient was not finite"),
+    "rollbacks": ("return", "to a checkpoint after that; a lower learning rate may help"),
 }
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from data.errors import InputError
 from flows.config_files import SHIPPED
 from flows.environment import var_directory
-from flows.figure_texts import BOUNDS, DESCRIPTIONS, Figure, in_reading_order, whole_figures
+from flows.figure_texts import BOUNDS, Figure, description_of, in_reading_order, whole_figures
 from flows.run_records import RunRecord, finished_runs
 from flows.words import console, plain, program
 from tasks.artifacts import ArtifactError, ArtifactStore
@@ -128,7 +128,7 @@ def describe_run(report: Report) -> list[str]:
 def figures_table(report: Report) -> Table:
     """Each figure with its interval, the SFT model's value beside it, and what it means."""
     table = Table("figure", title="Figures of the test split", title_justify="left")
-    for heading in ("PPO", "95 % interval", "SFT", "n"):
+    for heading in ("value", "95 % interval", "SFT", "n"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("what it says")
     for key in in_reading_order(report.figures):
@@ -137,7 +137,7 @@ def figures_table(report: Report) -> Table:
         interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
         row = (_shown(figure["value"]), interval, _shown(figure["sft"]))
         table.add_row(
-            plain(key), *row, "" if count is None else f"{count:.0f}", DESCRIPTIONS.get(key, "")
+            plain(key), *row, "" if count is None else f"{count:.0f}", description_of(key)
         )
     return table
 

@@ -26,6 +26,8 @@ from flows.user_files import check_user_files
 from flows.words import program
 
 EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
+# Their message says it all: a full disk, a training whose numbers exploded.
+PLAIN_ERRORS = (InputError, OSError, FloatingPointError)
 
 
 def run_pipeline(config_name: str, overrides: Sequence[str], first: str, last: str) -> int:
@@ -111,7 +113,7 @@ def _explain(error: StageFailedError, again: str) -> int:
     """Say which stage ended the run, why, and how to go on. Returns the exit code."""
     print_rows([row.as_json() for row in error.rows])
     cause = error.__cause__ or error
-    if isinstance(cause, InputError):
+    if isinstance(cause, PLAIN_ERRORS):
         sys.stderr.write(f"\nStage {error.stage} cannot go on: {cause}\n")
     else:
         traceback.print_exception(cause)

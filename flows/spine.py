@@ -20,7 +20,7 @@ from flows.run_records import append_run
 from tasks.artifacts import ArtifactRef
 from tasks.code_digest import SourceTree
 from tasks.engine import run_stage
-from tasks.produce import Workshop
+from tasks.produce import Workshop, sweep_checkpoints
 from tasks.stage import Stage, order_stage
 from tasks.tracking import flatten
 
@@ -124,6 +124,7 @@ def run_tracked(
             rows=rows,
             machine=machine,
         )
+        sweep_checkpoints(shop.var)
         status = "FINISHED"
     except Exception:
         status = "FAILED"

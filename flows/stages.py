@@ -12,6 +12,7 @@ from tasks.sample_prompts import sample_prompts
 from tasks.sft import sft
 from tasks.split import split
 from tasks.stage import Stage, stage_of
+from tasks.train_dpo import train_dpo
 from tasks.train_policy import train_policy
 from tasks.train_reward_model import train_reward_model
 
@@ -30,6 +31,7 @@ def pipeline_stages() -> tuple[Stage, ...]:
         collect_rankings,
         build_pairs,
         train_reward_model,
+        train_dpo,
         train_policy,
         evaluate,
     )
@@ -38,7 +40,10 @@ def pipeline_stages() -> tuple[Stage, ...]:
 
 def stages_not_needed(config: "RunConfig") -> dict[str, str]:
     """{stage that this config makes superfluous: why}."""
-    if config.rank.ranker != "file":
-        return {}
-    why = "the rankings come from a file"
-    return {"sample_prompts": why, "generate_responses": why}
+    reasons: dict[str, str] = {}
+    if config.rank.ranker == "file":
+        why = "the rankings come from a file"
+        reasons |= {"sample_prompts": why, "generate_responses": why}
+    if config.dpo.num_epochs == 0:
+        reasons["train_dpo"] = "dpo.num_epochs is 0"
+    return reasons

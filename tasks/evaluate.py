@@ -1,7 +1,8 @@
 """Stage evaluate: is the PPO policy better than the SFT policy, and is the reward model right?
 
 evaluation.json maps each figure to {value, low, high, n, sft}: the mean with its 95 % interval by
-bootstrap over families, the number of items, and the SFT policy's value where there is one.
+bootstrap over families, the number of items, and the SFT policy's value where there is one. Names
+that begin with dpo_ and best_of_ are those of the baselines.
 """
 
 import json
@@ -18,7 +19,8 @@ from tasks.context import StageContext, Summary
 
 if TYPE_CHECKING:
     from rlhf_core.evaluation.intervals import Estimate
-    from rlhf_core.tokenizer import Tokenizer
+    from rlhf_core.text_tokenizer import TextTokenizer
+    from tasks.figures import Estimator
     from tasks.replies import Reply, TestPrompt
 
 
@@ -40,56 +42,66 @@ def evaluate(
     sft: Path,
     build_pairs: Path,
     train_reward_model: Path,
+    train_dpo: Path | None,
     train_policy: Path,
 ) -> Summary:
     """Compare SFT and PPO policy on the test split; check the reward model on validation."""
+    from functools import partial
+
     from data.grammar import load_grammar
     from rlhf_core.checkpoint import load_policy, write_json
-    from rlhf_core.evaluation.intervals import cluster_bootstrap
     from rlhf_core.reward.checkpoint import load_scorer
-    from rlhf_core.seeding import generator_for
     from tasks.figures import compare
+    from tasks.frontier import best_of_n_sampling, report_frontier
     from tasks.ranked import read_ranked
     from tasks.replies import Models, sample_replies
     from tasks.reward_accuracy import reward_accuracy
 
-    policies = {
-        "sft": load_policy(sft, context.device),
-        "ppo": load_policy(train_policy, context.device),
-    }
+    paths = {"sft": sft, "ppo": train_policy} | ({"dpo": train_dpo} if train_dpo else {})
+    policies = {name: load_policy(path, context.device) for name, path in paths.items()}
     scorer = load_scorer(train_reward_model, context.device)
     grammar = load_grammar() if config.corpus.source == "support_desk" else None
     prompts = read_test_prompts(split, policies["sft"].tokenizer, config.evaluate)
+    draw = partial(sample_replies, context, prompts, grammar=grammar)
     replies = {
-        name: sample_replies(
-            context,
-            prompts,
-            config.evaluate,
-            models=Models(name, policy, policies["sft"], scorer),
-            grammar=grammar,
-        )
+        name: draw(config.evaluate, models=Models(name, policy, policies["sft"], scorer))
         for name, policy in policies.items()
     }
     ranked = read_ranked(build_pairs, scorer.tokenizer, config.reward.max_tokens)
     validation, tie_gap = ranked.of("validation"), config.rank.tie_gap
-
-    def estimate(values: Sequence[float], families: Sequence[str]) -> "Estimate":
-        return cluster_bootstrap(
-            values,
-            families,
-            num_resamples=config.evaluate.num_resamples,
-            generator=generator_for(context.seed, "bootstrap"),
-        )
-
+    estimate = estimator(context.seed, config.evaluate.num_resamples)
     figures = {
         **compare(replies["ppo"], replies["sft"], estimate),
         **reward_accuracy(scorer, validation, estimate, tie_gap=tie_gap, grammar=grammar),
         **json.loads((train_reward_model / "cross_validation.json").read_text(encoding="utf-8")),
         **json.loads((train_policy / "training.json").read_text(encoding="utf-8")),
     }
+    if "dpo" in replies:
+        dpo = compare(replies["dpo"], replies["sft"], estimate)
+        figures |= {f"dpo_{name}": figure for name, figure in dpo.items()}
+    if config.evaluate.best_of_n:
+        models = Models("best_of_n", policies["sft"], policies["sft"], scorer)
+        drawn = draw(best_of_n_sampling(config.evaluate), models=models)
+        figures |= report_frontier(context, drawn, figures, estimate)
     write_json(context.out / "evaluation.json", figures)
     keep_replies(context, replies)
     return {name: figure["value"] for name, figure in figures.items()}
+
+
+def estimator(seed: int, num_resamples: int) -> "Estimator":
+    """Means with intervals; every call draws the same resamples."""
+    from rlhf_core.evaluation.intervals import cluster_bootstrap
+    from rlhf_core.seeding import generator_for
+
+    def estimate(values: Sequence[float], families: Sequence[str]) -> "Estimate":
+        return cluster_bootstrap(
+            values,
+            families,
+            num_resamples=num_resamples,
+            generator=generator_for(seed, "bootstrap"),
+        )
+
+    return estimate
 
 
 def keep_replies(context: StageContext, replies: dict[str, list["Reply"]]) -> None:
@@ -110,7 +122,7 @@ def keep_replies(context: StageContext, replies: dict[str, list["Reply"]]) -> No
 
 
 def read_test_prompts(
-    split: Path, tokenizer: "Tokenizer", config: EvaluateConfig
+    split: Path, tokenizer: "TextTokenizer", config: EvaluateConfig
 ) -> list["TestPrompt"]:
     """Test prompts, at most `config.num_prompts`, dealt from the families in turn."""
     import polars as pl

@@ -16,15 +16,15 @@ Figures: TypeAlias = dict[str, dict[str, JSON]]
 NUM_SHOWN = 12
 
 
-def compare(ppo: Sequence["Reply"], sft: Sequence["Reply"], estimate: "Estimator") -> Figures:
-    """Figures of the PPO policy beside the SFT policy's, means over prompts.
+def compare(trained: Sequence["Reply"], sft: Sequence["Reply"], estimate: "Estimator") -> Figures:
+    """Figures of a trained policy beside the SFT policy's, means over prompts.
 
-    Keys ending in `_difference` are PPO minus SFT, prompt by prompt, so their interval is that of
-    a paired comparison.
+    Keys ending in `_difference` are trained minus SFT, prompt by prompt, so their interval is that
+    of a paired comparison.
     """
     from rlhf_core.evaluation.comparison import distinct_share, win_rate
 
-    ours, theirs = by_prompt(ppo), by_prompt(sft)
+    ours, theirs = by_prompt(trained), by_prompt(sft)
     families = [own[0].family_id for own in ours.values()]
     pairs = [(ours[name], theirs[name]) for name in ours]
 
@@ -53,7 +53,7 @@ def compare(ppo: Sequence["Reply"], sft: Sequence["Reply"], estimate: "Estimator
         "heldout_scorer": figure(mean_of("heldout")),
         "heldout_scorer_difference": difference(mean_of("heldout")),
     }
-    if ppo[0].gold is None:
+    if trained[0].gold is None:
         return figures
     return {
         "win_rate": wins("gold"),

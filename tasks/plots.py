@@ -135,17 +135,18 @@ def _draw_best_of_n(axes: "Axes", curve: Sequence[Mapping[str, Any]], name: str)
     kl, values = [row["kl"] for row in curve], [row[name] for row in curve]
     low, high = ([row[f"{name}_{end}"] for row in curve] for end in ("low", "high"))
     axes.fill_between(kl, low, high, color="tab:blue", alpha=0.18, linewidth=0)
-    axes.plot(kl, values, color="tab:blue", label="best of n")
+    axes.plot(kl, values, color="tab:blue", label="best of n, KL by ranks")
     bound = [row["kl_bound"] for row in curve]
-    axes.plot(bound, values, color="grey", linestyle="--", label="at ln n - (n - 1) / n")
+    label = "best of n, KL ln n - (n - 1) / n"
+    axes.plot(bound, values, color="black", linestyle=(0, (2, 5)), linewidth=1.2, label=label)
     for row in curve:
         if row["n"] & (row["n"] - 1) == 0:  # 1, 2, 4, ...
             axes.plot(row["kl"], row[name], color="tab:blue", marker=".")
             axes.annotate(
-                f"{row['n']}",
+                "1 (SFT)" if row["n"] == 1 else f"{row['n']}",
                 (row["kl"], row[name]),
                 textcoords="offset points",
-                xytext=(-3, 6),
+                xytext=(6, -8),
                 fontsize=8,
                 color="tab:blue",
             )

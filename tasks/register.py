@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # MLflow reserves the alias "latest".
 ALIASES = {"sft": "sft", "train_policy": "newest", "train_reward_model": "newest"}
 _OF_REWARD_MODEL = ("rm_", "cv_")
+_OF_BASELINES = ("dpo_", "best_of_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,21 +86,22 @@ def candidates_of(
         names: Registered models.
         seed: The run's seed.
         evaluation: {key: {value, low, high, n, sft}}; keys that start with "rm_" or "cv_" are the
-            reward model's, `sft` is the SFT model's value.
+            reward model's, those with "dpo_" or "best_of_" of baselines, which are not registered;
+            `sft` is the SFT model's value.
     """
     from tasks.served_model.registry import Candidate, Figure
 
     figures = {
         key: Figure(entry["value"], entry.get("low"), entry.get("high"))
         for key, entry in evaluation.items()
-        if entry.get("value") is not None
+        if entry.get("value") is not None and not key.startswith(_OF_BASELINES)
     }
     of_reward = {k: v for k, v in figures.items() if k.startswith(_OF_REWARD_MODEL)}
     of_policy = {k: v for k, v in figures.items() if k not in of_reward}
     of_sft = {
         key: Figure(entry["sft"])
         for key, entry in evaluation.items()
-        if entry.get("sft") is not None and not key.startswith(_OF_REWARD_MODEL)
+        if entry.get("sft") is not None and not key.startswith(_OF_REWARD_MODEL + _OF_BASELINES)
     }
     rows: list[tuple[str, Kind, str, dict[str, Figure]]] = [
         (names.policy, "policy", "sft", of_sft),

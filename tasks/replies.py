@@ -21,7 +21,7 @@ class TestPrompt:
         prompt_id: Its id.
         family_id: Cluster of alike prompts.
         question: The last user turn.
-        ids: Token ids, ending in "Assistant:".
+        ids: Token ids, up to where the reply begins.
     """
 
     prompt_id: str
@@ -35,7 +35,7 @@ class Reply:
     """One sampled reply and its measures.
 
     Attributes:
-        model: "sft" or "ppo".
+        model: "sft", "ppo", "dpo", or "best_of_n": those of the SFT policy to choose from.
         prompt_id: What it answers.
         family_id: The prompt's family.
         question: The last user turn.
@@ -87,6 +87,7 @@ def sample_replies(
     """`config.responses_per_prompt` replies of `models.policy` to each prompt, measured."""
     from rlhf_core.generation import generate
     from rlhf_core.seeding import generator_for
+    from tasks.dialogue_ids import decode_response
 
     name, policy = models.name, models.policy
     replies: list[Reply] = []
@@ -110,7 +111,7 @@ def sample_replies(
             temperature=config.temperature,
         )
         for (prompt, response), (kl, kl_k3, score) in zip(pairs, measures, strict=True):
-            text = policy.tokenizer.decode(response.ids).removeprefix(" ")
+            text = decode_response(policy.tokenizer, response.ids)
             replies.append(
                 Reply(
                     model=name,
@@ -137,19 +138,23 @@ def measure(
     """KL (k1 and k3, summed over tokens) and normalised score of each prompt-response pair."""
     import torch
 
-    from rlhf_core.collate import join, to_device
+    from rlhf_core.collate import join
     from rlhf_core.logprobs import kl_k1, kl_k3, response_logprobs
     from rlhf_core.reward.model import score
 
     _, policy, reference, scorer = models
     batch = join([p for p, _ in dialogues], [r for _, r in dialogues], policy.tokenizer.pad_id)
-    batch = to_device(batch, policy.model.head.weight.device)
+    batch = batch.to(policy.model.device)
     with torch.no_grad():
+        scores = scorer.normalisation(score(scorer.model, batch))
+        if policy is reference:
+            return [(0.0, 0.0, own) for own in scores.tolist()]
         ours, theirs = (
-            response_logprobs(it.model, batch, temperature=temperature).logprobs
+            response_logprobs(
+                it.model, batch, temperature=temperature, pad_id=policy.tokenizer.pad_id
+            ).logprobs
             for it in (policy, reference)
         )
-        scores = scorer.normalisation(score(scorer.model, batch))
     columns = (kl_k1(ours, theirs).sum(1), kl_k3(ours, theirs).sum(1), scores)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 

@@ -15,6 +15,8 @@ class EvaluateConfig:
         max_tokens: Longest reply, EOS included.
         batch_size: Prompts answered at once.
         num_resamples: Bootstrap resamples of families.
+        best_of_n: Replies a prompt of the SFT policy among which best-of-n chooses; 0 leaves that
+            curve out.
 
     Raises:
         ValueError: If a field is out of range.
@@ -27,10 +29,12 @@ class EvaluateConfig:
     max_tokens: int = 48
     batch_size: int = 32
     num_resamples: int = 2000
+    best_of_n: int = 32
 
     def __post_init__(self) -> None:
-        if self.num_prompts < 0:
-            raise ValueError(f"num_prompts is {self.num_prompts}; it must not be negative")
+        for name in ("num_prompts", "best_of_n"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
         for name in (
             "responses_per_prompt",
             "max_prompt_tokens",

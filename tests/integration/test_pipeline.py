@@ -60,6 +60,7 @@ def test_every_stage_is_made_and_reported(smoke: Path) -> None:
     report = rlhf(smoke, "report", "--json")
     figures = json.loads(report.stdout)
     assert {"win_rate", "kl", "rm_pair_accuracy", "distinct", "heldout_scorer"} <= set(figures)
+    assert {"dpo_win_rate", "dpo_kl", "best_of_4_gold", "best_of_4_kl_bound"} <= set(figures)
     assert all(set(f) == {"value", "low", "high", "n", "sft"} for f in figures.values())
 
 
@@ -89,6 +90,18 @@ def test_ppo_setting_reruns_ppo_and_what_follows(smoke: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     made = [name for name, state in states(smoke).items() if state == "made"]
     assert made == ["train_policy", "evaluate", "register"]
+
+
+def test_without_baselines_only_what_reads_them_is_made_again(smoke: Path) -> None:
+    off = ("--set", "dpo.num_epochs=0", "--set", "evaluate.best_of_n=0")
+    done = rlhf(smoke, "run", "--config", "smoke", *off)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = states(smoke)
+    assert found.pop("train_dpo") == "not needed"
+    assert [name for name, state in found.items() if state == "made"] == ["evaluate", "register"]
+    figures = json.loads(rlhf(smoke, "report", "--json").stdout)
+    assert "win_rate" in figures
+    assert not any(name.startswith(("dpo_", "best_of_")) for name in figures)
 
 
 def test_fresh_directory_and_other_hash_seed_give_equal_bytes(smoke: Path, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import torch
 from rlhf_core.collate import join
 from rlhf_core.ppo.config import PPOConfig
 from rlhf_core.ppo.critic import Critic
-from rlhf_core.ppo.rollout import Reference
-from rlhf_core.ppo.training import train_policy
+from rlhf_core.ppo.rollout import Actors, Reference
+from rlhf_core.ppo.training import PPOTraining
+from rlhf_core.resume import run
 from rlhf_core.reward.model import RewardModel, score
 from rlhf_core.reward.normalisation import Normalisation
 from rlhf_core.rwkv.init import initialise
@@ -26,7 +27,6 @@ from tests.unit.rlhf_core.builders import (
     PAD,
     tiny_config,
     tiny_reward_model,
-    without_padding,
 )
 
 PROMPT = [2, 3]
@@ -35,8 +35,7 @@ GAIN, BIAS, MISSING = 2.0, 0.5, -1.0
 
 
 def fresh_policy(seed: int) -> RWKV:
-    policy = initialise(RWKV(tiny_config(vocab_size=6)), generator_for(seed, "policy"))
-    return without_padding(policy)
+    return initialise(RWKV(tiny_config(vocab_size=6)), generator_for(seed, "policy"))
 
 
 def probabilities(policy: RWKV) -> dict[tuple[int, ...], float]:
@@ -90,18 +89,13 @@ def test_policy_comes_close_to_the_known_optimum_and_never_beyond(seed: int) -> 
         kl_coef=KL_COEF,
         missing_eos_score=MISSING,
     )
-    steps = list(
-        train_policy(
-            policy,
-            Critic(reward_model, normalisation),
-            Reference(frozen, reward_model, normalisation),
-            [PROMPT],
-            config,
-            pad_id=PAD,
-            eos_id=EOS,
-            seed=seed,
-        )
+    actors = Actors(
+        policy,
+        Critic(reward_model, normalisation),
+        Reference(frozen, reward_model, normalisation),
     )
+    training = PPOTraining(actors, [PROMPT], config, pad_id=PAD, eos_id=EOS, seed=seed)
+    steps = list(run(training))
     end = objective(policy)
     assert best - start > 0.3
     assert start + 0.95 * (best - start) < end <= best + 1e-6

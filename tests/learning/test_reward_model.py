@@ -3,13 +3,14 @@
 import pytest
 import torch
 
+from rlhf_core.resume import run
 from rlhf_core.reward.config import RewardConfig
 from rlhf_core.reward.model import reward_model_from
 from rlhf_core.reward.training import (
     RankedPrompt,
+    RewardTraining,
     mean_pair_accuracy,
     score_prompts,
-    train_reward_model,
 )
 from rlhf_core.rwkv.init import initialise
 from rlhf_core.rwkv.model import RWKV
@@ -45,7 +46,7 @@ def test_unseen_rankings_are_predicted(seed: int) -> None:
     before = mean_pair_accuracy(
         held_out, score_prompts(model, held_out, batch_size=100, pad_id=PAD)
     )
-    for _ in train_reward_model(model, train, config, pad_id=PAD, seed=seed):
+    for _ in run(RewardTraining(model, train, config, pad_id=PAD, seed=seed)):
         pass
     after = mean_pair_accuracy(held_out, score_prompts(model, held_out, batch_size=100, pad_id=PAD))
     assert before < 0.8

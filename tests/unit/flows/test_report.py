@@ -13,7 +13,13 @@ import pytest
 
 from data.errors import InputError
 from flows.config import RunConfig
-from flows.figure_texts import BOUNDS, DESCRIPTIONS, share_of_sft, whole_figures
+from flows.figure_texts import (
+    BOUNDS,
+    DESCRIPTIONS,
+    description_of,
+    share_of_sft,
+    whole_figures,
+)
 from flows.outcome import StageRow
 from flows.report import load_report, print_report
 from flows.run_records import RUNS_FILE, append_run, finished_runs
@@ -207,6 +213,15 @@ def test_a_bound_holds_at_its_edge() -> None:
     assert not above_zero.is_met({above_zero.key: edge})
     win_rate = next(bound for bound in BOUNDS if bound.key == "win_rate")
     assert win_rate.is_met({"win_rate": GOOD["win_rate"] | {"value": 0.80}})
+
+
+def test_figures_of_the_baselines_are_explained_by_their_parts() -> None:
+    assert "DPO" in description_of("dpo_win_rate")
+    assert "best of 32" in description_of("best_of_32_gold")
+    assert DESCRIPTIONS["gold"] in description_of("best_of_32_gold")
+    assert "ranks" in description_of("best_of_8_kl")
+    assert "repeat" in description_of("best_of_8_kl_bound")
+    assert description_of("dpo_nonsense") == description_of("nonsense") == ""
 
 
 def test_a_reply_cannot_steer_the_terminal(var: Path, capsys: pytest.CaptureFixture[str]) -> None:
