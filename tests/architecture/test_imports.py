@@ -33,7 +33,7 @@ def test_layers_hold() -> None:
 @pytest.mark.parametrize(
     ("code", "banned"),
     [
-        (ALL_OF_CORE, {"prefect", "mlflow", "duckdb", "polars", "pydantic"}),
+        (ALL_OF_CORE, {"prefect", "mlflow", "duckdb", "polars", "pydantic", "transformers"}),
         ("import flows.cli", {"torch", "mlflow", "prefect", "polars", "duckdb"}),
         ("import flows.config", {"torch", "mlflow", "prefect"}),
         ("from flows.stages import pipeline_stages; pipeline_stages()", {"torch", "mlflow"}),

@@ -10,6 +10,7 @@ from rlhf_core.collate import (
     gather_positions,
     is_within,
     join,
+    last_real,
     pad_right,
     response_positions,
 )
@@ -30,20 +31,22 @@ def test_padding_loses_nothing(rows: list[list[int]]) -> None:
 
 
 @settings(deadline=None)
-@given(ROWS, ROWS)
+@given(ROWS, ROWS, st.integers(0, 2))
 def test_positions_point_before_each_response_token(
-    prompts: list[list[int]], responses: list[list[int]]
+    prompts: list[list[int]], responses: list[list[int]], extra: int
 ) -> None:
-    # Guards: log-probabilities shifted by one token.
+    # Guards: log-probabilities shifted by one token, a value after the end that reads padding.
     count = min(len(prompts), len(responses))
     prompts, responses = prompts[:count], responses[:count]
     batch = join(prompts, responses, PAD)
-    positions, is_response = response_positions(batch)
-    assert is_response.sum(1).tolist() == batch.response_lengths.tolist() == [*map(len, responses)]
+    positions = response_positions(batch, max(map(len, responses)) + extra)
+    assert positions.shape == (count, max(map(len, responses)) + extra)
+    assert batch.response_lengths.tolist() == [*map(len, responses)]
     for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
-        where = positions[row][is_response[row]]
+        where, beyond = positions[row][: len(response)], positions[row][len(response) :]
         assert where.tolist() == list(range(len(prompt) - 1, len(prompt) + len(response) - 1))
         assert batch.ids[row][where + 1].tolist() == response
+        assert (beyond == len(prompt) + len(response) - 1).all()
     assert int(positions.max()) < batch.ids.shape[1]
 
 
@@ -88,3 +91,24 @@ def test_response_lengths_are_what_the_prompt_leaves() -> None:
     # Guards: lengths of the padded tensor.
     batch = Dialogues(torch.zeros(2, 7).long(), torch.tensor([7, 4]), torch.tensor([3, 3]))
     assert batch.response_lengths.tolist() == [4, 1]
+
+
+@settings(deadline=None)
+@given(ROWS)
+def test_last_real_is_the_row_before_the_padding(rows: list[list[int]]) -> None:
+    # Guards: the last column, which is padding in all rows but the longest.
+    padded = pad_right(rows, PAD)
+    places = torch.arange(padded.ids.shape[1]).expand_as(padded.ids)
+    found = last_real(torch.stack([places, -places], dim=-1), padded.lengths)
+    assert found.tolist() == [[len(row) - 1, 1 - len(row)] for row in rows]
+
+
+def test_batches_move_whole() -> None:
+    # Guards: ids on one device and lengths on another; fields that change places.
+    batch = join([[5], [6, 7]], [[8, 9], [4]], PAD)
+    for it in (batch, pad_right([[1, 2], [3]], PAD)):
+        moved = it.to(torch.device("meta"))
+        assert type(moved) is type(it)
+        assert {x.device.type for x in moved} == {"meta"}
+        for there, here in zip(it.to(torch.device("cpu")), it, strict=True):
+            assert torch.equal(there, here)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from rlhf_core.dpo.config import DPOConfig
 from rlhf_core.evaluation.config import EvaluateConfig
 from rlhf_core.generation_config import GenerateConfig
 from rlhf_core.language.config import LanguageConfig
@@ -12,9 +13,22 @@ from rlhf_core.ppo.config import PPOConfig
 from rlhf_core.reward.config import RewardConfig
 from rlhf_core.rwkv.config import RWKVConfig
 
-CONFIGS = [EvaluateConfig, GenerateConfig, LanguageConfig, PPOConfig, RewardConfig, RWKVConfig]
+CONFIGS = [
+    DPOConfig,
+    EvaluateConfig,
+    GenerateConfig,
+    LanguageConfig,
+    PPOConfig,
+    RewardConfig,
+    RWKVConfig,
+]
 BAD: list[tuple[type, str, Any]] = [
-    (EvaluateConfig, "num_prompts", -1),
+    *((DPOConfig, name, -1) for name in ("num_epochs", "batch_size", "weight_decay")),
+    *((DPOConfig, name, 0.0) for name in ("beta", "learning_rate", "max_grad_norm")),
+    *((DPOConfig, name, 1.1) for name in ("warmup", "final_rate")),
+    *((DPOConfig, "label_smoothing", share) for share in (-0.1, 0.5)),
+    (DPOConfig, "max_tokens", 1),
+    *((EvaluateConfig, name, -1) for name in ("num_prompts", "best_of_n")),
     *((EvaluateConfig, name, 0) for name in ("responses_per_prompt", "max_tokens")),
     *((EvaluateConfig, name, 0) for name in ("batch_size", "num_resamples", "temperature")),
     (GenerateConfig, "responses_per_prompt", 1),
@@ -26,6 +40,12 @@ BAD: list[tuple[type, str, Any]] = [
     (LanguageConfig, "weight_decay", -0.1),
     *((PPOConfig, name, 0) for name in ("num_iterations", "batch_size", "num_epochs")),
     *((PPOConfig, name, 0) for name in ("num_minibatches", "max_tokens", "kl_horizon")),
+    *((PPOConfig, name, 0) for name in ("samples_per_prompt", "ptx_batch_size")),
+    *((PPOConfig, name, 0.0) for name in ("adam_eps", "lora_alpha")),
+    *((PPOConfig, name, -0.1) for name in ("value_coef", "ptx_coef", "ema_decay", "lora_rank")),
+    (PPOConfig, "ema_decay", 1.0),
+    (PPOConfig, "samples_per_prompt", 3),
+    *((PPOConfig, "estimator", estimator) for estimator in ("rloo", "grpo")),
     *((PPOConfig, name, 0.0) for name in ("learning_rate", "value_learning_rate", "temperature")),
     *((PPOConfig, name, 0.0) for name in ("clip_ratio", "value_clip", "max_grad_norm")),
     *((PPOConfig, name, -0.1) for name in ("discount", "gae_lambda", "kl_coef", "kl_target")),

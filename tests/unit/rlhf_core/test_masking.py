@@ -33,12 +33,32 @@ def test_rescaled_values_have_variance_1_and_their_own_mean(seed: int) -> None:
     assert float(inside.var(correction=0)) == pytest.approx(1, abs=1e-6)
 
 
-def test_variance_is_the_biased_one() -> None:
-    # Guards: division by n - 1, which gives 0.7071 here.
-    two = torch.tensor([[2.0, 3.0]])
-    both = torch.ones_like(two).bool()
-    assert float(masked_variance(two, both)) == pytest.approx(0.25)
-    assert_close(whiten(two, both), torch.tensor([[-1.0, 1.0]]), atol=1e-5, rtol=0)
+@pytest.mark.parametrize(
+    ("unbiased", "variance", "whitened"), [(False, 0.25, 1.0), (True, 0.5, 0.5**0.5)]
+)
+def test_two_values_tell_the_variances_apart(
+    unbiased: bool, variance: float, whitened: float
+) -> None:
+    # Guards: division by n - 1 where OpenAI divides by n, or the other way round.
+    two = torch.tensor([[2.0, 3.0, 9.0]])
+    both = torch.tensor([[True, True, False]])
+    expected = torch.tensor([[-whitened, whitened, 0.0]])
+    assert float(masked_variance(two, both, unbiased=unbiased)) == pytest.approx(variance)
+    assert_close(whiten(two, both, unbiased=unbiased), expected, atol=1e-5, rtol=0)
+    kept = (expected + 2.5).masked_fill(~both, 0.0)
+    assert_close(rescale(two, both, unbiased=unbiased), kept, atol=1e-5, rtol=0)
+
+
+def test_variance_is_biased_by_default() -> None:
+    # Guards: TRL's variance where nobody asked for it.
+    values = scattered(0)
+    inside = values[MASK]
+    found = masked_variance(values, MASK)
+    assert_close(found, inside.var(correction=0), atol=1e-12, rtol=0)
+    unbiased = masked_variance(values, MASK, unbiased=True)
+    assert_close(unbiased, inside.var(correction=1), atol=1e-12, rtol=0)
+    assert torch.equal(whiten(values, MASK), whiten(values, MASK, unbiased=False))
+    assert torch.equal(rescale(values, MASK), rescale(values, MASK, unbiased=False))
 
 
 @pytest.mark.parametrize("statistic", [masked_mean, masked_variance, whiten, rescale])

@@ -6,12 +6,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from rlhf_core.guard import DivergedError
 from rlhf_core.language.config import LanguageConfig
 from rlhf_core.language.training import (
     Document,
+    LanguageTraining,
     language_loss,
-    train_language_model,
+    learnable,
 )
+from rlhf_core.resume import run
+from rlhf_core.rwkv.model import RWKV
 from tests.unit.rlhf_core.builders import (
     EOS,
     PAD,
@@ -27,6 +31,10 @@ DOCUMENTS = [
     for ids, context in zip(token_rows(0, [5, 9, 3, 7]), [0, 4, 2, 1], strict=True)
 ]
 CONFIG = LanguageConfig(num_steps=6, batch_size=2, learning_rate=1e-2)
+
+
+def train(policy: RWKV, config: LanguageConfig, seed: int = 0) -> list[dict[str, float]]:
+    return list(run(LanguageTraining(policy, DOCUMENTS, config, pad_id=PAD, seed=seed)))
 
 
 @torch.no_grad()
@@ -72,8 +80,7 @@ def test_training_repeats_with_the_seed_and_differs_with_another() -> None:
     runs = []
     for seed in (0, 0, 1):
         policy = tiny_policy()
-        metrics = list(train_language_model(policy, DOCUMENTS, CONFIG, pad_id=PAD, seed=seed))
-        runs.append((metrics, weights_of(policy)))
+        runs.append((train(policy, CONFIG, seed), weights_of(policy)))
     assert runs[0][0] == runs[1][0]
     assert are_equal(runs[0][1], runs[1][1])
     assert not are_equal(runs[0][1], runs[2][1])
@@ -83,7 +90,7 @@ def test_training_learns_by_heart_and_says_so() -> None:
     # Guards: a step that is computed and not taken; a loop that ends in train mode.
     policy = tiny_policy()
     config = LanguageConfig(num_steps=60, batch_size=4, learning_rate=2e-2)
-    metrics = list(train_language_model(policy, DOCUMENTS, config, pad_id=PAD, seed=0))
+    metrics = train(policy, config)
     assert len(metrics) == 60
     assert metrics[0]["language/loss"] > 2 * metrics[-1]["language/loss"]
     assert metrics[-1]["language/learning_rate"] == pytest.approx(2e-3, rel=0.01)
@@ -94,5 +101,29 @@ def test_training_learns_by_heart_and_says_so() -> None:
 
 def test_no_token_to_learn_is_an_error() -> None:
     # Guards: a training of nothing that reports success.
-    with pytest.raises(ValueError, match="no sequence"):
-        next(train_language_model(tiny_policy(), [Document([2], 0)], CONFIG, pad_id=PAD, seed=0))
+    for nothing in ([], [Document([2], 0)], [Document([2, 3], 2)]):
+        with pytest.raises(ValueError, match="no document has a token to learn"):
+            LanguageTraining(tiny_policy(), nothing, CONFIG, pad_id=PAD, seed=0)
+
+
+def test_documents_without_a_token_to_learn_are_left_out() -> None:
+    # Guards: a batch of them alone, whose loss is the mean of nothing.
+    assert learnable([Document([2], 0), *DOCUMENTS, Document([2, 3], 2)]) == DOCUMENTS
+
+
+def test_a_step_that_explodes_is_not_taken_and_three_are_the_most() -> None:
+    # Guards: weights lost to one bad batch, a run that skips for ever.
+    policy = tiny_policy()
+    training = LanguageTraining(policy, DOCUMENTS, CONFIG, pad_id=PAD, seed=0)
+    with torch.no_grad():
+        policy.head.weight[3, 3] = torch.nan
+    before = weights_of(policy)
+    for skipped in (1, 2, 3):
+        metrics = training.advance()
+        assert metrics["guard/skipped"] == skipped
+        assert "language/loss" not in metrics
+        assert training.step == skipped
+    with pytest.raises(DivergedError, match="lower the learning rate"):
+        training.advance()
+    for name, tensor in policy.state_dict().items():
+        assert torch.equal(tensor.nan_to_num(7.0), before[name].nan_to_num(7.0))

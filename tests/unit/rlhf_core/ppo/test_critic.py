@@ -3,7 +3,7 @@
 import torch
 from torch.testing import assert_close
 
-from rlhf_core.collate import Dialogues, response_positions
+from rlhf_core.collate import Dialogues, is_within
 from rlhf_core.ppo.critic import Critic
 from rlhf_core.reward.model import score
 from rlhf_core.reward.normalisation import Normalisation
@@ -16,19 +16,20 @@ from tests.unit.rlhf_core.builders import (
 )
 
 BATCH = ragged_dialogues()
+WIDTH = int(BATCH.response_lengths.max())
 NORMALISATION = Normalisation(2.5, -0.75)
 
 
 @torch.no_grad()
 def test_first_values_are_normalised_scores_of_what_was_said_so_far() -> None:
-    # Guards: values read after the token, gain and bias left out or applied twice.
+    # Guards: values read after the token, gain and bias left out or applied twice, a value after
+    # the end that is read at padding.
     model = tiny_reward_model(dtype=torch.float64)
-    values = Critic(model, NORMALISATION)(BATCH)
-    _, is_response = response_positions(BATCH)
-    assert values.shape == is_response.shape
+    values = Critic(model, NORMALISATION)(BATCH, WIDTH + 1)
+    assert values.shape == (4, WIDTH + 1)
     for row in range(4):
         prompt_length = BATCH.prompt_lengths[row : row + 1]
-        for t in range(int(BATCH.response_lengths[row])):
+        for t in range(int(BATCH.response_lengths[row]) + 1):
             length = prompt_length + t
             so_far = Dialogues(BATCH.ids[row : row + 1, : int(length)], length, prompt_length)
             expected = NORMALISATION(score(model, so_far))[0]
@@ -39,9 +40,9 @@ def test_first_values_are_normalised_scores_of_what_was_said_so_far() -> None:
 def test_padding_changes_no_value() -> None:
     # Guards: a critic that reads padding.
     critic = Critic(tiny_reward_model(dtype=torch.float64), NORMALISATION)
-    _, is_response = response_positions(BATCH)
-    first, second = critic(BATCH), critic(with_padding_of(BATCH, 7))
-    assert_close(second[is_response], first[is_response], atol=1e-10, rtol=0)
+    is_after = is_within(BATCH.response_lengths + 1, WIDTH + 1)
+    first, second = critic(BATCH, WIDTH + 1), critic(with_padding_of(BATCH, 7), WIDTH + 1)
+    assert_close(second[is_after], first[is_after], atol=1e-10, rtol=0)
 
 
 def test_critic_is_a_network_of_its_own() -> None:
@@ -58,6 +59,6 @@ def test_critic_is_a_network_of_its_own() -> None:
 def test_bias_and_network_both_learn() -> None:
     # Guards: a folded bias that stays constant.
     critic = Critic(tiny_reward_model(), NORMALISATION)
-    critic(BATCH).square().sum().backward()
+    critic(BATCH, WIDTH).square().sum().backward()
     assert critic.bias.grad is not None
     assert all(p.grad is not None and p.grad.any() for p in critic.parameters())

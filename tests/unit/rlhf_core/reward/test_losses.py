@@ -32,6 +32,18 @@ def test_the_six_pairs_of_the_seed_give_its_loss_function() -> None:
     assert_close(ranking_loss(scores, pairs, SIXTH, 1), expected, atol=1e-12, rtol=0)
 
 
+def test_the_ranking_of_the_seed_by_hand() -> None:
+    # Guards: an oracle that shares our mistake: its six pairs written out, one logarithm each.
+    y1, y2, y3, y4 = 0.3, -1.2, 0.9, 2.0
+    margins = [y4 - y3, y4 - y1, y4 - y2, y3 - y1, y3 - y2, y1 - y2]
+    assert margins == pytest.approx([1.1, 1.7, 3.2, 0.6, 2.1, 1.5])
+    by_hand = -sum(math.log(1 / (1 + math.exp(-margin))) for margin in margins) / 6
+    scores = torch.tensor([y1, y2, y3, y4], dtype=torch.float64)
+    found = float(ranking_loss(scores, torch.tensor(SEED_PAIRS), SIXTH, 1))
+    assert found == pytest.approx(by_hand, abs=1e-12)
+    assert found == pytest.approx(0.208249, abs=1e-6)
+
+
 @pytest.mark.parametrize("tiers", [[1, 2], [4, 3, 1, 2], [1, 1, 2, 3], [2, 1, 2, 2, 3, 1]])
 def test_a_ranking_gives_the_mean_of_its_strict_pairs(tiers: list[int]) -> None:
     # Guards: tied pairs that are counted.

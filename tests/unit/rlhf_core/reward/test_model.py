@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Callable
+from itertools import combinations
 
 import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from rlhf_core.collate import Dialogues, is_within, join
+from rlhf_core.collate import Dialogues, is_within, join, pad_right
+from rlhf_core.reward.losses import ranking_loss
 from rlhf_core.reward.model import RewardModel, reward_model_from, score
 from rlhf_core.rwkv.model import RWKV
 from rlhf_core.seeding import generator_for
@@ -164,3 +166,88 @@ def test_every_parameter_of_the_model_learns() -> None:
     score(model, BATCH).square().sum().backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []
+
+
+# Prompts and numbers of responses, all of unlike length; the responses of a prompt need not stand
+# together.
+PROMPT_ROWS = token_rows(10, [4, 1, 6])
+OWNERS = [0, 1, 1, 0, 2, 1, 0, 1, 0, 0, 0]
+RESPONSE_ROWS = token_rows(11, [3, 1, 7, 2, 5, 1, 4, 6, 2, 1, 3])
+
+
+def forked(model: RewardModel) -> Tensor:
+    return model.forked_scores(
+        pad_right(PROMPT_ROWS, PAD), pad_right(RESPONSE_ROWS, PAD), torch.tensor(OWNERS)
+    )
+
+
+def whole(model: RewardModel) -> Tensor:
+    return score(model, join([PROMPT_ROWS[owner] for owner in OWNERS], RESPONSE_ROWS, PAD))
+
+
+@pytest.mark.parametrize("segment_embeddings", [True, False])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_forked_scores_are_those_of_separate_passes(
+    segment_embeddings: bool, dtype: torch.dtype, tolerance: float
+) -> None:
+    # Guards: a state of another prompt, of its padding or of a detached prefix; a segment left out
+    # of one of the two parts.
+    together, apart = (
+        tiny_reward_model(segment_embeddings=segment_embeddings, dtype=dtype) for _ in range(2)
+    )
+    scores, expected = forked(together), whole(apart)
+    assert expected.std() > 0.1
+    assert_close(scores, expected, atol=tolerance, rtol=tolerance)
+    pull = torch.linspace(-1, 1, len(OWNERS), dtype=dtype)
+    (scores * pull).sum().backward()
+    (expected * pull).sum().backward()
+    for ours, theirs in zip(together.parameters(), apart.parameters(), strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        scale = float(theirs.grad.abs().max())
+        assert scale > 0
+        assert_close(ours.grad, theirs.grad, atol=tolerance * max(scale, 1.0), rtol=0)
+
+
+@torch.no_grad()
+def test_forked_scores_do_not_depend_on_padding_or_order() -> None:
+    # Guards: responses that read the padding of their prompt or their neighbours.
+    model = tiny_reward_model(dtype=torch.float64)
+    expected = forked(model)
+    for value in (EOS, 9):
+        padded = model.forked_scores(
+            pad_right(PROMPT_ROWS, value), pad_right(RESPONSE_ROWS, value), torch.tensor(OWNERS)
+        )
+        assert_close(padded, expected, atol=1e-10, rtol=0)
+    order = [7, 0, 10, 3]
+    some = model.forked_scores(
+        pad_right(PROMPT_ROWS[:2], PAD),
+        pad_right([RESPONSE_ROWS[i] for i in order], PAD),
+        torch.tensor([OWNERS[i] for i in order]),
+    )
+    assert_close(some, expected[order], atol=1e-10, rtol=0)
+
+
+@torch.no_grad()
+def test_equal_prompts_are_the_same_prompt() -> None:
+    # Guards: a state that a response has written to when the next one reads it.
+    model = tiny_reward_model(dtype=torch.float64)
+    responses = pad_right(RESPONSE_ROWS[:3], PAD)
+    shared = model.forked_scores(pad_right(PROMPT_ROWS[:1], PAD), responses, torch.zeros(3).long())
+    own = model.forked_scores(pad_right(PROMPT_ROWS[:1] * 3, PAD), responses, torch.arange(3))
+    assert_close(shared, own, atol=1e-12, rtol=0)
+
+
+def test_identical_responses_cost_ln_2_and_leave_every_weight() -> None:
+    # Guards: a model that can tell equal texts apart, by their place in the batch or their state.
+    model = tiny_reward_model(dtype=torch.float64)
+    prompts, response = pad_right(PROMPT_ROWS, PAD), RESPONSE_ROWS[2]
+    scores = model.forked_scores(
+        prompts, pad_right([response] * 8, PAD), torch.tensor([1, 1, 1, 1, 2, 2, 2, 2])
+    )
+    pairs = torch.tensor(list(combinations(range(4), 2)) + list(combinations(range(4, 8), 2)))
+    weights = torch.full((12,), 1 / 6, dtype=torch.float64)
+    loss = ranking_loss(scores, pairs, weights, 2)
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(math.log(2), abs=1e-12)
+    assert all(float(p.grad.abs().max()) < 1e-14 for p in model.parameters())
