@@ -15,7 +15,7 @@ MAX_SKIPPED = 3
 
 
 class DivergedError(FloatingPointError):
-    """More than MAX_SKIPPED steps in a row were not finite."""
+    """Steps, or what the weights give, are not finite any more; the message names the mend."""
 
 
 @dataclass(slots=True)

@@ -137,22 +137,14 @@ def assess(
         response_logprobs(it, batch, temperature=config.temperature, pad_id=pad_id)
         for it in (actors.policy, actors.reference.policy)
     )
-    raw = actors.reference.normalisation(score(actors.reference.reward_model, batch))
-    scores = episode_scores(
-        raw, ended, missing_eos=config.missing_eos, value=config.missing_eos_score
-    )
-    if config.scale_scores:
-        moments.update(scores)
-        scores = scores / moments.std
-    is_response = ours.is_response
+    is_response, unbiased = ours.is_response, config.variance == "unbiased"
     is_rewarded = rewarded_positions(
         batch.response_lengths, is_response.shape[1], config.score_position
     )
+    scores = _scores(actors.reference, episodes, config, moments)
     kl = KL_ESTIMATORS[config.kl_estimator](ours.logprobs, theirs.logprobs)
-    rewards = token_rewards(
-        scores, kl, is_rewarded, kl_coef=kl_coef if config.kl_placement == "reward" else 0.0
-    )
-    unbiased = config.variance == "unbiased"
+    reward_coef = kl_coef if config.kl_placement == "reward" else 0.0
+    rewards = token_rewards(scores, kl, is_rewarded, kl_coef=reward_coef)
     if config.whiten_rewards:
         rewards = rescale(rewards, is_rewarded, unbiased=unbiased)
     values = torch.zeros_like(rewards)
@@ -162,16 +154,7 @@ def assess(
     advantages = advantages.masked_fill(~is_response, 0.0)
     if config.whiten_advantages:
         advantages = whiten(advantages, is_response, unbiased=unbiased)
-    rollout = Rollout(
-        batch,
-        is_response,
-        is_rewarded,
-        ours.logprobs,
-        theirs.logprobs,
-        values,
-        advantages,
-        returns,
-    )
+    held = (ours.logprobs, theirs.logprobs, values, advantages, returns)
     metrics = {
         "objective/score": float(scores.mean()),
         "objective/reward": float(rewards.sum(1).mean()),
@@ -181,7 +164,21 @@ def assess(
     if actors.critic is not None:
         explained = explained_variance(values, returns, is_rewarded)
         metrics["ppo/value/explained_variance"] = explained
-    return rollout, metrics
+    return Rollout(batch, is_response, is_rewarded, *held), metrics
+
+
+def _scores(
+    reference: Reference, episodes: Episodes, config: PPOConfig, moments: RunningMoments
+) -> Tensor:
+    """Normalised scores (B,) as they enter the rewards: without EOS another, and scaled."""
+    raw = reference.normalisation(score(reference.reward_model, episodes.dialogues))
+    scores = episode_scores(
+        raw, episodes.ended, missing_eos=config.missing_eos, value=config.missing_eos_score
+    )
+    if not config.scale_scores:
+        return scores
+    moments.update(scores)
+    return scores / moments.std
 
 
 def _advantages(

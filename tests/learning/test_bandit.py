@@ -22,7 +22,7 @@ ESTIMATORS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_without_a_penalty_the_best_response_is_all_that_is_left(name: str, seed: int) -> None:
-    # Guards: an advantage that goes to the wrong episode or token, a sign, a group cut wrongly.
+    # Guards: an advantage that goes to the wrong episode or token, or has the wrong sign.
     scores = drawn_scores(seed)
     best = max(scores, key=lambda response: scores[response])
     start = probabilities(small_rwkv(seed))

@@ -50,17 +50,6 @@ def constant_policy(logits: Sequence[float]) -> RWKV:
     return policy.eval()
 
 
-def without_padding(policy: RWKV) -> RWKV:
-    """`policy` with PAD's logit at -100 whatever it has read, in place."""
-    with torch.no_grad():
-        policy.ln_out.weight[0] = 0.0
-        policy.ln_out.bias[0] = 10.0
-        policy.head.weight[:, 0] = 0.0
-        policy.head.weight[PAD] = 0.0
-        policy.head.weight[PAD, 0] = -10.0
-    return policy
-
-
 def tiny_reward_model(
     seed: int = 0,
     *,
