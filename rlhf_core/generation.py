@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 
 from rlhf_core.backbones import Backbone, State
 from rlhf_core.collate import last_real, pad_right
+from rlhf_core.guard import DivergedError
 from rlhf_core.logprobs import token_logits
 
 
@@ -42,7 +43,11 @@ def generate(
     eos_id: int,
     generator: Generator,
 ) -> list[list[Response]]:
-    """`responses_per_prompt` samples for each prompt, in the prompts' order."""
+    """`responses_per_prompt` samples for each prompt, in the prompts' order.
+
+    Raises:
+        DivergedError: If the policy's weights give no finite probabilities.
+    """
     state, logits = _prefill(policy, prompts, pad_id)
     state, logits = (
         state.repeat(responses_per_prompt),
@@ -56,6 +61,10 @@ def generate(
             next_logits, state = policy(tokens.unsqueeze(1), None, state)
             logits = next_logits.squeeze(1)
         policy_now = token_logits(logits, temperature=temperature, pad_id=pad_id).softmax(-1)
+        if not policy_now.isfinite().all():
+            raise DivergedError(
+                "the policy's probabilities are not finite; lower the learning rate"
+            )
         tokens = torch.multinomial(policy_now, 1, generator=generator).squeeze(1)
         for row, token in zip(active.tolist(), tokens.tolist(), strict=True):
             rows[row].append(token)

@@ -22,8 +22,10 @@ class RunningMoments:
     squares: float = 0.0
 
     def update(self, values: Tensor) -> None:
-        """Take in `values` (n,) [1]."""
-        values = values.double()
+        """Take in `values` (n,) [1]; what is not finite would spoil all that comes after."""
+        values = values[values.isfinite()].double()
+        if not len(values):
+            return
         count, mean = len(values), float(values.mean())
         squares = float(((values - mean) ** 2).sum())
         total, delta = self.count + count, mean - self.mean

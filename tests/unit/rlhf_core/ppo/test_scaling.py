@@ -40,3 +40,11 @@ def test_nothing_that_varied_leaves_scores_alone() -> None:
     assert (moments.mean, moments.std) == (3.0, 1.0)
     moments.update(torch.tensor([5.0, 1.0, 3.0, 3.0]))
     assert moments.std == pytest.approx(math.sqrt(8 / 8))
+
+
+def test_one_broken_score_does_not_switch_scaling_off() -> None:
+    # Guards: a NaN in the running sums, after which nothing is scaled and nobody is told.
+    moments = RunningMoments()
+    for scores in ([0.0, 20.0], [math.nan, math.inf], [0.0, 20.0]):
+        moments.update(torch.tensor(scores))
+    assert (moments.count, moments.std) == (4, 10.0)
