@@ -16,9 +16,11 @@ from benchmarks.machine import machine_facts
 from benchmarks.rows import Row, from_json, markdown
 
 SCRIPTS = {
-    "rwkv_train": 150.0,
-    "sampling": 150.0,
-    "pairs": 420.0,
+    "rwkv_train": 90.0,
+    "sampling": 90.0,
+    "reward_step": 150.0,
+    "ppo_episodes": 180.0,
+    "pairs": 240.0,
 }
 LONG = 4.0  # times the seconds
 GRACE = 2.5  # a script is ended after this many times its seconds

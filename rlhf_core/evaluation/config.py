@@ -29,7 +29,7 @@ class EvaluateConfig:
     max_tokens: int = 48
     batch_size: int = 32
     num_resamples: int = 2000
-    best_of_n: int = 32
+    best_of_n: int = 16
 
     def __post_init__(self) -> None:
         for name in ("num_prompts", "best_of_n"):

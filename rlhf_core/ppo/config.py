@@ -68,7 +68,8 @@ class PPOConfig:
         whiten_advantages: Shift and scale advantages to mean 0 and variance 1 [OAI].
         variance: Of whitening: "biased" divides by n [OAI, N+], "unbiased" by n - 1 [TRL].
         kl_estimator: k1, k2 or k3 (rlhf_core.logprobs); k1 [OAI, IG], k3 [GRPO].
-        kl_placement: In the "reward" [OAI, IG, RLOO] or in the "loss" [GRPO].
+        kl_placement: In the "reward" [OAI, IG, RLOO] or in the "loss" [GRPO], where k1 would have
+            no mean gradient, k2 has that of KL(pi || ref) and k3 that of KL(ref || pi).
         kl_coef: Weight of the KL penalty (the start value if adaptive); 0.02 [IG], 0.05 [N+].
         kl_control: "fixed", or "adaptive" towards `kl_target` [OAI].
         kl_target: Nats per sequence (summed over tokens, as [OAI]).
@@ -136,9 +137,9 @@ class PPOConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0 to 1")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay is {self.ema_decay}; it must be at least 0 and below 1")
-        self._check_sizes()
+        self._check_together()
 
-    def _check_sizes(self) -> None:
+    def _check_together(self) -> None:
         for name in ("num_minibatches", "samples_per_prompt"):
             if self.batch_size % getattr(self, name):
                 raise ValueError(
@@ -149,4 +150,9 @@ class PPOConfig:
             raise ValueError(
                 f"estimator {self.estimator} compares the episodes of a prompt; set "
                 "samples_per_prompt to at least 2"
+            )
+        if (self.kl_placement, self.kl_estimator) == ("loss", "k1"):
+            raise ValueError(
+                'kl_placement is "loss" with kl_estimator "k1", whose mean gradient is zero; set '
+                'kl_estimator to "k2" or "k3"'
             )

@@ -69,7 +69,7 @@ FLIPPED: dict[str, tuple[str, Any]] = {
     "whiten_advantages": ("sgd, several updates", False),
     "variance": ("sgd, several updates", "biased"),
     "kl_estimator": ("sgd, several updates", "k2"),
-    "kl_placement": ("sgd, several updates", "loss"),
+    "kl_placement": ("sgd, k3", "loss"),
     "kl_coef": ("sgd, several updates", 0.05),
     "pad_id": ("sgd, several updates", PAD),
 }

@@ -45,6 +45,7 @@ BAD: list[tuple[type, str, Any]] = [
     *((PPOConfig, name, -0.1) for name in ("value_coef", "ptx_coef", "ema_decay", "lora_rank")),
     (PPOConfig, "ema_decay", 1.0),
     (PPOConfig, "samples_per_prompt", 3),
+    (PPOConfig, "kl_placement", "loss"),
     *((PPOConfig, "estimator", estimator) for estimator in ("rloo", "grpo")),
     *((PPOConfig, name, 0.0) for name in ("learning_rate", "value_learning_rate", "temperature")),
     *((PPOConfig, name, 0.0) for name in ("clip_ratio", "value_clip", "max_grad_norm")),

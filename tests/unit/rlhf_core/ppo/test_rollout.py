@@ -26,7 +26,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"missing_eos": "add"},
     {"kl_estimator": "k2"},
     {"kl_estimator": "k3"},
-    {"kl_placement": "loss"},
+    {"kl_placement": "loss", "kl_estimator": "k2"},
     {"variance": "unbiased"},
     {"whiten_advantages": False},
     {"discount": 0.9, "gae_lambda": 0.5},
