@@ -15,7 +15,7 @@ COMPILE := $(BIN)/pip-compile --generate-hashes --no-emit-find-links --no-emit-i
 .PHONY: help install reinstall run test parity bench bench-long check format lock
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 install: $(STAMP)  ## create .venv and install everything into it, once
 
@@ -30,7 +30,7 @@ test: $(STAMP)  ## run the tests; fewer of them with ARGS="-m 'not server'"
 	$(BIN)/python -m pytest $(ARGS)
 
 parity: $(PARITY_STAMP)  ## compare the core with rwkv, rwkv7-hf, transformers and TRL
-	$(BIN)/python -m pytest tests/parity $(ARGS)
+	PARITY_REQUIRED=1 $(BIN)/python -m pytest tests/parity $(ARGS)
 
 bench: $(PARITY_STAMP)  ## measure against the same peers, in 25 minutes; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks.bench $(ARGS)

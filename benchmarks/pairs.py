@@ -28,7 +28,7 @@ from benchmarks.timing import Ratio, ratio
 RANKINGS = 2_500_000
 OURS, LIMITED, PEERS, WHOLE = "duckdb", "duckdb 2GB", ("polars", "pandas"), "whole"
 ENGINES = (OURS, LIMITED, *PEERS, WHOLE)  # pairs_ENGINE.py and its arguments
-CHILD_SECONDS = 600.0
+CHILD_SECONDS = 150.0
 MEMORY_SHARE = 0.75
 
 

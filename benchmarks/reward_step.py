@@ -48,7 +48,7 @@ PROMPTS = {4: 4, 9: 2}  # rankings a step
 PAIRS = 8  # TRL's default batch; divides the pairs of a step
 RATE, DECAY, MAX_NORM = 1e-4, 0.01, 1.0
 SHARE, TOLERANCE = 0.8, 1e-4
-STEPS = 10_000  # of our schedule, more than are taken
+STEPS = 200  # of our schedule, more than are taken
 
 
 def measure(options: Options) -> list[Row]:

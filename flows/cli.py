@@ -140,7 +140,7 @@ def convert(
 
     Examples:
     * `rlhf convert rwkv7-g1d-0.1b.pth my-policy` reads a World model (`pip install
-      'rlhf-pipeline[world]'` brings its tokenizer).
+      -e '.[world]'` brings its tokenizer).
     * `rlhf convert RWKV-4-Pile-169M.pth pile --tokenizer 20B_tokenizer.json` reads one of 2022.
     * `rlhf convert my-policy mine.pth` writes what the `rwkv` package and its programs load.
 

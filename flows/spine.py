@@ -124,8 +124,8 @@ def run_tracked(
             rows=rows,
             machine=machine,
         )
-        sweep_checkpoints(shop.var)
         status = "FINISHED"
+        sweep_checkpoints(shop.var)
     except Exception:
         status = "FAILED"
         raise

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from rlhf_core.hf import TransformersBackbone
 
-INSTALL = "config.json describes a model of transformers; pip install 'rlhf-pipeline[hf]' reads it"
+INSTALL = "config.json describes a model of transformers; pip install -e '.[hf]' reads it"
 
 
 def read_folder(directory: Path) -> TransformersBackbone:

@@ -140,9 +140,10 @@ class HFTokenizer(TextTokenizer):
 
     def _find_pad(self) -> tuple[str, int]:
         inner = self._inner
-        wanted = [inner.pad_token, inner.unk_token, inner.bos_token, *self._special]
-        for token in wanted:
-            if token is not None and self._special.get(token, self.eos_id) != self.eos_id:
+        # Not the unknown token: ordinary text becomes that.
+        for token in (inner.pad_token, inner.bos_token, *self._special):
+            is_unknown = token == inner.unk_token
+            if not is_unknown and self._special.get(token, self.eos_id) != self.eos_id:
                 return token, self._special[token]
         raise ValueError(
             "the tokenizer has no special token but EOS, and PAD must be another: add a pad_token "

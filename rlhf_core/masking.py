@@ -18,7 +18,7 @@ def masked_variance(values: Tensor, mask: Tensor, *, unbiased: bool = False) -> 
     """Variance over n as OpenAI's tf.nn.moments, or over n - 1 (`unbiased`) as TRL."""
     variance = masked_mean((values - masked_mean(values, mask)) ** 2, mask)
     count = mask.sum()
-    return variance * count / (count - 1) if unbiased else variance
+    return variance * count / (count - 1).clamp_min(1) if unbiased else variance
 
 
 def whiten(values: Tensor, mask: Tensor, *, unbiased: bool = False) -> Tensor:

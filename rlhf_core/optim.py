@@ -7,14 +7,19 @@ from operator import itemgetter
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-BETAS = (0.9, 0.99)
+BETAS = (0.9, 0.99)  # RWKV-LM's
 FASTER = {"att.w0": 2.0, "att.time_decay": 2.0, "att.time_first": 3.0}  # times the base rate
 
 RWKV_EPS = 1e-18  # RWKV-LM's value: some RWKV gradients are tiny and must still move their weights
 
 
 def build_optimizer(
-    model: nn.Module, *, learning_rate: float, weight_decay: float, eps: float = RWKV_EPS
+    model: nn.Module,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    eps: float = RWKV_EPS,
+    betas: tuple[float, float] = BETAS,
 ) -> AdamW:
     """AdamW in RWKV-LM's groups: decay on 2-D `.weight` matrices only, decays of RWKV faster.
 
@@ -38,7 +43,7 @@ def build_optimizer(
             for (factor, is_plain), own in sorted(groups.items(), key=itemgetter(0))
         ],
         lr=learning_rate,
-        betas=BETAS,
+        betas=betas,
         eps=eps,
         fused=True,
     )

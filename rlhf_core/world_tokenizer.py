@@ -47,7 +47,7 @@ class WorldTokenizer(TextTokenizer):
         except ModuleNotFoundError:
             raise ImportError(
                 "the World tokenizer needs the package pyrwkv_tokenizer; "
-                "install it with: pip install 'rlhf-pipeline[world]'"
+                "install it with: pip install -e '.[world]'"
             ) from None
         self._inner = package.RWKVTokenizer()
         self._vocabulary = Path(self._inner.vocab_filepath)
@@ -55,7 +55,7 @@ class WorldTokenizer(TextTokenizer):
         if found != VOCABULARY_SHA256:
             raise ValueError(
                 f"{self._vocabulary} has sha256 {found}, the World vocabulary {VOCABULARY_SHA256}; "
-                "install the package again: pip install 'rlhf-pipeline[world]'"
+                "install the package again: pip install -e '.[world]'"
             )
 
     @property

@@ -139,10 +139,15 @@ def read_documents(split: Path, tokenizer: "TextTokenizer", config: PPOConfig) -
     """The pretraining texts, for the mix of pretraining gradients into PPO."""
     import polars as pl
 
+    from data.errors import InputError
     from rlhf_core.language.training import Document
     from tasks.texts import cut
 
     texts = pl.read_parquet(split / "pretrain.parquet")["text"]
+    if texts.is_empty():
+        raise InputError(
+            "ppo.ptx_coef is above 0, but there is no pretraining text; set corpus.pretrain, or 0"
+        )
     rows = ([*tokenizer.start_ids, *tokenizer.encode(text), tokenizer.eos_id] for text in texts)
     ids, _ = cut(rows, config.max_prompt_tokens + config.max_tokens)
     return [Document(row, 0) for row in ids]

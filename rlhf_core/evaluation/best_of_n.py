@@ -46,8 +46,8 @@ def best_of_n_kl(proxy: Sequence[float], n: int) -> float:
     """KL(best-of-n || reference) in nats, from the ranks of a sample with its ties.
 
     Scores that occur once are taken for draws from a continuum: without repeats the result is
-    `best_of_n_kl_bound`, with repeats less. Replies too rare to repeat in the sample leave it too
-    high.
+    `best_of_n_kl_bound`, with repeats less. Where n comes near the size of the sample, chance
+    repeats make it too low.
 
     Args:
         proxy: Scores of replies of the reference; equal replies must have equal ones.

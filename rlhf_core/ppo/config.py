@@ -6,8 +6,9 @@ PPOTrainer of trl 1.12; [RLOO] arXiv:2402.14740; [GRPO] arXiv:2402.03300. docs/m
 of who does what.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 AT_LEAST_ONE = (
     "num_iterations",
@@ -32,6 +33,14 @@ POSITIVE = (
     "lora_alpha",
 )
 NOT_NEGATIVE = ("kl_coef", "value_coef", "ptx_coef", "lora_rank")
+# NaN is within no bounds.
+RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (AT_LEAST_ONE, lambda value: value >= 1, "be at least 1"),
+    (POSITIVE, lambda value: value > 0, "be above 0"),
+    (NOT_NEGATIVE, lambda value: value >= 0, "not be negative"),
+    (("discount", "gae_lambda"), lambda value: 0 <= value <= 1, "lie in 0 to 1"),
+    (("ema_decay", "adam_beta2"), lambda value: 0 <= value < 1, "be at least 0 and below 1"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +58,13 @@ class PPOConfig:
         learning_rate: Of the policy, linear to 0 over the run [OAI].
         value_learning_rate: Of the critic [IG: apart from the policy's].
         adam_eps: [OAI] 1e-5.
+        adam_beta2: Decay of the second moment; 0.99 as RWKV-LM, 0.95 [IG], 0.999 [TRL]. The
+            first is 0.9 everywhere.
         max_grad_norm: Global norm to which gradients are clipped.
         temperature: Divides the logits in rollout, reference and update alike.
         max_prompt_tokens: A longer prompt loses its beginning.
         max_tokens: Longest response, EOS included.
-        discount: gamma; 1 [IG].
+        discount: gamma; 1 [IG]. Read by "gae" alone, as `gae_lambda` and all about values.
         gae_lambda: lambda; 0.95 [OAI].
         clip_ratio: Policy ratio clip; 0.2 [OAI, IG].
         value_clip: Clip of the value change; 0.2 [OAI].
@@ -94,6 +105,7 @@ class PPOConfig:
     learning_rate: float = 3e-4
     value_learning_rate: float = 1e-3
     adam_eps: float = 1e-5
+    adam_beta2: float = 0.99
     max_grad_norm: float = 1.0
     temperature: float = 1.0
     max_prompt_tokens: int = 256
@@ -123,20 +135,16 @@ class PPOConfig:
     lora_alpha: float = 16.0
 
     def __post_init__(self) -> None:
-        for name in AT_LEAST_ONE:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in POSITIVE:
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in NOT_NEGATIVE:
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
-        for name in ("discount", "gae_lambda"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0 to 1")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay is {self.ema_decay}; it must be at least 0 and below 1")
+        for names, is_allowed, rule in RULES:
+            for name in names:
+                if not is_allowed(getattr(self, name)):
+                    raise ValueError(f"{name} is {getattr(self, name)}; it must {rule}")
+        for field in fields(self):
+            choices = get_args(field.type)
+            if choices and getattr(self, field.name) not in choices:
+                raise ValueError(
+                    f"{field.name} is {getattr(self, field.name)!r}; it must be one of {choices}"
+                )
         self._check_together()
 
     def _check_together(self) -> None:
@@ -150,6 +158,15 @@ class PPOConfig:
             raise ValueError(
                 f"estimator {self.estimator} compares the episodes of a prompt; set "
                 "samples_per_prompt to at least 2"
+            )
+        if self.estimator != "gae" and self.discount != 1:
+            raise ValueError(
+                f"discount is {self.discount}, which {self.estimator} does not know; set it to 1"
+            )
+        if self.ema_decay and self.lora_rank:
+            raise ValueError(
+                "ema_decay and lora_rank exclude each other: an average of factors is not one of "
+                "weights; set one of them to 0"
             )
         if (self.kl_placement, self.kl_estimator) == ("loss", "k1"):
             raise ValueError(

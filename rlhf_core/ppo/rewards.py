@@ -31,7 +31,7 @@ def rewarded_positions(
     """True at the positions that have a reward and a value, bool (B, width).
 
     Those of the response tokens; under "after_eos" the position after the last one too, where
-    there is room for it: the longest response of a rollout has none [3].
+    there is room for it: the longest response of a rollout has none, as in TRL [3 pads further].
     """
     extra = int(score_position == "after_eos")
     return is_within((response_lengths + extra).clamp_max(width), width)

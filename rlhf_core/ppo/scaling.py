@@ -1,7 +1,7 @@
 """Running mean and deviation of all scores seen, to bring them to one scale.
 
 Source: CarperAI/trlx, trlx/utils/modeling.py, RunningMoments (scale_reward = "running"): scores are
-divided by the deviation, their mean stays.
+divided by the deviation and not shifted. Its deviation is unbiased, this one biased.
 
 Reference:
     [1] Chan, Golub and LeVeque 1979, updating formulae for computing sample variances.

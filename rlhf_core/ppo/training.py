@@ -225,7 +225,11 @@ def build_optimizers(actors: Actors, config: PPOConfig) -> dict[str, Optimizer]:
     models = {"policy": actors.policy, "critic": actors.critic}
     return {
         name: build_optimizer(
-            model, learning_rate=rates[name], weight_decay=0.0, eps=config.adam_eps
+            model,
+            learning_rate=rates[name],
+            weight_decay=0.0,
+            eps=config.adam_eps,
+            betas=(0.9, config.adam_beta2),
         )
         for name, model in models.items()
         if model is not None

@@ -118,8 +118,12 @@ def _example(kind: Kind) -> Any:
 
 def _needed(files: Path) -> list[str]:
     """The distributions that a model's files and our code need."""
-    is_of_transformers = (files / "tokenizer_config.json").is_file()
-    return [*_REQUIREMENTS, *(["transformers"] if is_of_transformers else [])]
+    extra = []
+    if (files / "tokenizer_config.json").is_file():
+        extra.append("transformers")
+    if '"rwkv_world"' in (files / "tokenizer.json").read_text(encoding="utf-8"):
+        extra.append("pyrwkv-tokenizer")
+    return [*_REQUIREMENTS, *extra]
 
 
 def _requirement(name: str) -> str:

@@ -159,8 +159,8 @@ MUTANTS = [
             ),
         ),
         (
-            "return variance * count / (count - 1) if unbiased else variance",
-            "return variance if unbiased else variance * count / (count - 1)",
+            "return variance * count / (count - 1).clamp_min(1) if unbiased else variance",
+            "return variance if unbiased else variance * count / (count - 1).clamp_min(1)",
             "biased and unbiased variance exchanged",
             ("test_masking.py::test_two_values_tell_the_variances_apart", "i11"),
         ),

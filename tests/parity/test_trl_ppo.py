@@ -60,6 +60,7 @@ FLIPPED: dict[str, tuple[str, Any]] = {
     "value_clip": ("sgd, several updates", 0.2),
     "value_coef": ("sgd, several updates", 1.0),
     "max_grad_norm": ("sgd, several updates", 0.1),
+    "adam_beta2": ("adamw, several updates, ragged prompts", 0.99),
     "adam_eps": ("adamw", 1e-5),
     "score_position": ("sgd, several updates", "last"),
     "missing_eos": ("sgd, several updates", "replace"),

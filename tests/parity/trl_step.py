@@ -21,7 +21,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from rlhf_core.collate import join
 from rlhf_core.hf import TransformersBackbone
-from rlhf_core.optim import BETAS
 from rlhf_core.ppo import rollout, training
 from rlhf_core.ppo.config import PPOConfig
 from rlhf_core.ppo.critic import Critic
@@ -42,7 +41,7 @@ from tests.parity.gpt2 import (
 )
 from tests.unit.rlhf_core.builders import token_rows
 
-ADAM_EPS = 1e-3
+ADAM_BETA2, ADAM_EPS = 0.999, 1e-3
 ROLLOUT = ("logprobs", "ref_logprobs", "values", "rewards", "advantages", "returns")
 # Of responses with EOS and of those without: TRL scores the longest, of either kind, at their last
 # token and the others one later.
@@ -208,6 +207,7 @@ def our_fields(case: Case) -> dict[str, Any]:
         "num_minibatches": trl["num_mini_batches"],
         "learning_rate": case.learning_rate,
         "value_learning_rate": case.learning_rate,
+        "adam_beta2": ADAM_BETA2,
         "adam_eps": ADAM_EPS,
         "max_grad_norm": 1e9,  # TRL's loop does not clip
         "temperature": trl["temperature"] + 1e-7,  # TRL adds it wherever it divides
@@ -348,7 +348,8 @@ def build_optimizer(case: Case, parameters: Any) -> Optimizer:
     groups = [{"params": list(parameters), "base": case.learning_rate}]
     if case.optimizer == "sgd":
         return SGD(groups, lr=case.learning_rate)
-    return AdamW(groups, lr=case.learning_rate, betas=BETAS, eps=ADAM_EPS, weight_decay=0.0)
+    betas = (0.9, ADAM_BETA2)
+    return AdamW(groups, lr=case.learning_rate, betas=betas, eps=ADAM_EPS, weight_decay=0.0)
 
 
 def dataset(case: Case) -> Any:

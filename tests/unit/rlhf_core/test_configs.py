@@ -46,6 +46,9 @@ BAD: list[tuple[type, str, Any]] = [
     (PPOConfig, "ema_decay", 1.0),
     (PPOConfig, "samples_per_prompt", 3),
     (PPOConfig, "kl_placement", "loss"),
+    (PPOConfig, "estimator", "rlooo"),
+    (PPOConfig, "learning_rate", float("nan")),
+    *((PPOConfig, "adam_beta2", value) for value in (-0.1, 1.0)),
     *((PPOConfig, "estimator", estimator) for estimator in ("rloo", "grpo")),
     *((PPOConfig, name, 0.0) for name in ("learning_rate", "value_learning_rate", "temperature")),
     *((PPOConfig, name, 0.0) for name in ("clip_ratio", "value_clip", "max_grad_norm")),
@@ -79,3 +82,18 @@ def test_configs_are_valid_by_default_and_frozen(config: type) -> None:
         setattr(made, name, 1)
     with pytest.raises(TypeError):
         config(no_such_field=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"ema_decay": 0.9, "lora_rank": 4}, "ema_decay and lora_rank"),
+        ({"estimator": "rloo", "samples_per_prompt": 4, "discount": 0.5}, "discount"),
+    ],
+)
+def test_fields_of_ppo_that_do_not_go_together_are_refused(
+    fields: dict[str, Any], named: str
+) -> None:
+    # Guards: a field that is set and has no effect, or another than its name says.
+    with pytest.raises(ValueError, match=named):
+        PPOConfig(**fields)

@@ -199,4 +199,4 @@ def test_the_core_is_imported_without_transformers_and_says_what_to_install(
         "except ImportError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "rlhf-pipeline[hf]" in done.stdout
+    assert "-e '.[hf]'" in done.stdout
