@@ -81,7 +81,7 @@ def test_without_the_package_the_message_says_what_to_install(
 ) -> None:
     # Guards: a bare ModuleNotFoundError for a package that nobody has heard of.
     monkeypatch.setitem(sys.modules, "pyrwkv_tokenizer", None)
-    with pytest.raises(ImportError, match=r"pip install 'rlhf-pipeline\[world\]'"):
+    with pytest.raises(ImportError, match=r"pip install -e '.\[world\]'"):
         WorldTokenizer()
 
 
