@@ -27,7 +27,7 @@ from benchmarks.timing import Ratio, ratio
 
 RANKINGS = 2_500_000
 OURS, LIMITED, PEERS, WHOLE = "duckdb", "duckdb 2GB", ("polars", "pandas"), "whole"
-ENGINES = (OURS, LIMITED, *PEERS, WHOLE)  # pairs_ENGINE.py and its arguments
+ENGINES = (OURS, LIMITED, *PEERS)  # pairs_ENGINE.py and its arguments
 CHILD_SECONDS = 150.0
 MEMORY_SHARE = 0.75
 
@@ -41,25 +41,26 @@ class Run(NamedTuple):
 
 
 def measure(options: Options) -> list[Row]:
-    """A row for each peer, one for the memory limit, one for all that build_pairs does."""
+    """A row for each peer, one for the memory limit; if long, one for all of build_pairs."""
     with TemporaryDirectory() as folder:
         snapshot = Path(folder) / "snapshot"
         snapshot.mkdir()
         write_snapshot(snapshot, rankings=RANKINGS)
         runs = _all_runs(snapshot, Path(folder), options)
     rows = [_row(name, runs) for name in PEERS]
-    return [*rows, _limited_row(runs), _whole_row(runs)]
+    return [*rows, _limited_row(runs), *([_whole_row(runs)] if options.long else [])]
 
 
 def _all_runs(snapshot: Path, folder: Path, options: Options) -> dict[str, list[Run]]:
     """Runs of each engine, in rounds; what failed is not tried again."""
-    runs: dict[str, list[Run]] = {name: [] for name in ENGINES}
+    engines = (*ENGINES, WHOLE) if options.long else ENGINES
+    runs: dict[str, list[Run]] = {name: [] for name in engines}
     checksum = None
     begin = time.monotonic()
     for done in range(3 if options.long else 1):
         if done and (time.monotonic() - begin) * (done + 1) / done > options.budget:
             break
-        for name in ENGINES:
+        for name in engines:
             if runs[name] and runs[name][-1].failure:
                 continue
             with TemporaryDirectory(dir=folder) as out:
