@@ -1,0 +1,1 @@
+"""The inbox: one SQLite file between the people (and programs) who rank and the runs that train."""

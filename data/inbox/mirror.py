@@ -1,0 +1,18 @@
+"""What runs tell the lead's page: held rows and statistics, JSON by key.
+
+Keys are "held:<batch id>" and "statistics:<batch id>". This is a view of the ledger, overwritten
+at each ingest; nothing here is the truth.
+"""
+
+import sqlite3
+from datetime import datetime
+
+
+def put(con: sqlite3.Connection, key: str, value_json: str, *, now: datetime) -> None:
+    """Keep a JSON text under a key, in place of the earlier one."""
+    raise NotImplementedError
+
+
+def get(con: sqlite3.Connection, key: str) -> str | None:
+    """Return the JSON text of a key, None where nothing was put."""
+    raise NotImplementedError
