@@ -24,7 +24,7 @@ from data.hardening import harden
 from data.queries import load, names
 from data.snapshot import TABLES, copy_query
 
-_VIEWS = ("marts/training_rankings", "marts/comparisons")
+_VIEWS = ("marts/training_rankings", "marts/places", "marts/ranked_pairs", "marts/comparisons")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,22 +79,32 @@ def build_pairs(snapshot: Path, out: Path, config: PairsConfig) -> dict[str, int
 
 
 def create_tables(con: duckdb.DuckDBPyConnection, snapshot: Path, config: PairsConfig) -> None:
-    """Create the views of staging and marts over a snapshot, and the table `pairs`.
+    """Create the views of a snapshot and the table `pairs`.
 
     Args:
         con: A connection that may read the snapshot.
         snapshot: Directory with the tables of data.snapshot.
         config: Which pairs are built.
     """
+    create_views(con, snapshot)
+    parameters = {}
+    if config.mode == "consensus":
+        parameters = {"min_votes": config.min_votes, "min_lean": config.min_lean}
+    con.sql(load(f"marts/pairs_{config.mode}"), params=parameters).create("pairs")
+
+
+def create_views(con: duckdb.DuckDBPyConnection, snapshot: Path) -> None:
+    """Create the views of staging and marts over a snapshot.
+
+    Args:
+        con: A connection that may read the snapshot.
+        snapshot: Directory with the tables of data.snapshot.
+    """
     for table in TABLES:
         path = glob.escape(str((snapshot / f"{table}.parquet").resolve()))
         con.read_parquet(path).create_view(table)
     for name in (*names("staging/"), *_VIEWS):
         con.sql(load(name)).create_view(name.rpartition("/")[2])
-    parameters = {}
-    if config.mode == "consensus":
-        parameters = {"min_votes": config.min_votes, "min_lean": config.min_lean}
-    con.sql(load(f"marts/pairs_{config.mode}"), params=parameters).create("pairs")
 
 
 def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -6,5 +6,6 @@ select
     response_id,
 
     ---------- numerics
-    cast(tier as integer) as tier
+    cast(tier as integer) as tier,
+    cast(display_pos as integer) as display_pos
 from ranking_item;

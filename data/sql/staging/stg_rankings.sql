@@ -12,6 +12,7 @@ select
     ---------- groups
     outcome,
     coverage,
+    skip_reason,
 
     ---------- booleans
     outcome = 'ranked' as is_ranked

@@ -5,8 +5,11 @@ select
     set_id,
     prompt_id,
 
+    ---------- groups
+    purpose,
+
     ---------- numerics
-    k as count_responses,
+    cast(k as integer) as count_responses,
     cast(k as integer) * (k - 1) // 2 as count_possible_pairs,
 
     ---------- booleans
