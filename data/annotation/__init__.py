@@ -1,0 +1,1 @@
+"""The ranking page: a small web application on the inbox, for annotators and their leads."""
