@@ -1,18 +1,21 @@
 """ranking/1: one annotator's answer to one set. Parse and check, no store, no files.
 
 A row is read in a fixed order and refused with the first reason found, so that the same row gets
-the same code everywhere. A refusal is an error (quarantined), a repeat (DUPLICATE) or a doubt that
-waits for a person's decision (held): see outcome_of.
+the same code everywhere: at the page's submit and at the ledger. A refusal is an error
+(quarantined), a repeat (DUPLICATE) or a doubt that waits for a person's decision (held): see
+outcome_of.
 
-Omitted on purpose: other formats (data.formats), and the tiers themselves (data.tiers).
+Omitted on purpose: other formats (data.formats), the tiers themselves (data.tiers), and what makes
+a valid row doubtful (data.doubts).
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
 
+from data.doubts import DOUBTS, doubt_quality, doubt_speed
 from data.fields import (
     check_keys,
     check_schema,
@@ -25,11 +28,10 @@ from data.fields import (
 from data.identity import canonical_json, sha256_text
 from data.jsonl import RowError
 from data.tiers import parse_flags, parse_quality, parse_tiers
+from data.times import check_times
 
 SCHEMA = "ranking/1"
-ROLES = ("annotator", "expert", "simulated", "import")
-CLOCK_SKEW = timedelta(minutes=5)
-MIN_MS_PER_WORD = 60
+ROLES = ("annotator", "expert", "simulated", "import", "judge")
 
 Outcome = Literal["duplicate", "held", "quarantined"]
 
@@ -53,14 +55,10 @@ _OPTIONAL = frozenset(
     ["coverage", "tiers", "quality", "flags", "skip_reason", "supersedes", "shown_sha256"],
 )
 _OUTCOMES = ("ranked", "skipped", "not_rankable")
-_HUMAN_ROLES = ("annotator", "expert")
-_MAX_MS = 2**32 - 1
-_MIN_QUALITY_GAP = 2
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranking:
+class Ranking(NamedTuple):
     """A valid ranking/1 row.
 
     Attributes:
@@ -91,17 +89,26 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetFacts:
-    """What rankings are checked against of one stored set."""
+    """What rankings are checked against of one set.
+
+    Attributes:
+        response_ids: Ids of its responses.
+        generators: What wrote them; an annotator may not be among these.
+        count_words: Words of all responses.
+        shown_sha256: Hash of what an annotator sees.
+        allow_top: Whether responses may be left unranked.
+    """
 
     response_ids: frozenset[str]
     generators: frozenset[str]
     count_words: int
     shown_sha256: str
+    allow_top: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
 class KnownRankings:
-    """What rows of rankings are checked against; grows with each accepted ranking.
+    """What rows of rankings are checked against; grows with each valid ranking.
 
     Attributes:
         now: The clock of this machine, with a time zone.
@@ -109,7 +116,9 @@ class KnownRankings:
         sets: Set id -> facts, the sets of this run.
         annotators: Annotator id -> (role, is active).
         events: Event id -> hash of the stored payload.
-        revisions: (set id, annotator id) -> (highest revision, its ranking id).
+        held: Event id -> hash of the payload, of rows met that wait or were discarded.
+        answers: (set id, annotator id) -> {revision: event id}. A row that is held or discarded
+            has its place here too: the annotator did give that answer, and may revise it.
     """
 
     now: datetime
@@ -117,28 +126,64 @@ class KnownRankings:
     sets: Mapping[str, SetFacts]
     annotators: dict[str, tuple[str, bool]] = field(default_factory=dict)
     events: dict[str, str] = field(default_factory=dict)
-    revisions: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+    answers: dict[tuple[str, str], dict[int, str]] = field(default_factory=dict)
 
     def add(self, ranking: Ranking) -> None:
         """Remember an accepted ranking."""
         self.events[ranking.event_id] = ranking.payload_sha256
-        answer = (ranking.revision, ranking.event_id)
-        self.revisions[(ranking.set_id, ranking.annotator_id)] = answer
+        self._place(ranking)
         if self.new_role is not None:
             self.annotators.setdefault(ranking.annotator_id, (self.new_role, True))
+
+    def keep_out(self, ranking: Ranking) -> None:
+        """Remember a valid ranking that does not enter."""
+        self.held[ranking.event_id] = ranking.payload_sha256
+        self._place(ranking)
+
+    def role_of(self, annotator_id: str) -> str:
+        """Return the role of an annotator who may rank."""
+        stored = self.annotators.get(annotator_id)
+        return stored[0] if stored else self.new_role or ""
+
+    def _place(self, ranking: Ranking) -> None:
+        revisions = self.answers.setdefault((ranking.set_id, ranking.annotator_id), {})
+        revisions[ranking.revision] = ranking.event_id
 
 
 def outcome_of(error: RowError) -> Outcome:
     """Sort a refused row: ignored, waiting for a person, or set aside as wrong."""
     if error.code == "DUPLICATE":
         return "duplicate"
-    if error.code in ("TOO_FAST", "QUALITY_CONTRADICTS_RANK"):
-        return "held"
-    return "quarantined"
+    return "held" if error.code in DOUBTS else "quarantined"
 
 
 def validate_ranking(row: dict[str, Any], known: KnownRankings) -> Ranking:
     """Check a ranking/1 row against its shape, its set and the ledger.
+
+    Raises:
+        RowError: The first reason against the row; code, field and message name it.
+    """
+    ranking = read_ranking(row, known)
+    doubt = doubt_about(ranking, known)
+    if doubt is not None:
+        raise doubt
+    return ranking
+
+
+def doubt_about(ranking: Ranking, known: KnownRankings) -> RowError | None:
+    """Return why a valid ranking should wait for a person's decision, None if nothing is odd."""
+    if ranking.outcome != "ranked":
+        return None
+    count_words = known.sets[ranking.set_id].count_words
+    role = known.role_of(ranking.annotator_id)
+    return doubt_speed(ranking.active_ms, count_words, role) or (
+        doubt_quality(ranking.tiers, ranking.quality) if ranking.quality else None
+    )
+
+
+def read_ranking(row: dict[str, Any], known: KnownRankings) -> Ranking:
+    """Check all of a ranking/1 row but the doubts.
 
     Raises:
         RowError: The first reason against the row; code, field and message name it.
@@ -151,19 +196,16 @@ def validate_ranking(row: dict[str, Any], known: KnownRankings) -> Ranking:
     # Before the repeat: a stored ranking of a set that this run lacks is of no use to it.
     facts = _known_set(row, known)
     _check_repeat(event_id, digest, known)
-    annotator_id, role = _annotator(row, facts, known)
-    revision, supersedes = _revision(row, annotator_id, known)
+    annotator_id = _annotator(row, facts, known)
+    revision, supersedes = _revision(row, annotator_id, event_id, known)
     outcome, skip_reason = _outcome(row)
-    coverage, tiers = parse_tiers(row, outcome, facts.response_ids)
+    coverage, tiers = parse_tiers(row, outcome, facts.response_ids, allow_top=facts.allow_top)
     display_order = _display_order(row, facts)
     _check_shown(row, facts)
-    started_at, submitted_at, active_ms = _times(row, known.now)
+    started_at, submitted_at, active_ms = check_times(row, known.now)
     quality = parse_quality(row, facts.response_ids)
     flags = parse_flags(row, facts.response_ids)
     _check_touched(row, outcome)
-    if outcome == "ranked":
-        _hold_if_too_fast(active_ms, facts, role)
-        _hold_if_contradicting(tiers, quality)
     return Ranking(
         event_id=event_id,
         set_id=row["set_id"],
@@ -204,7 +246,7 @@ def _check_repeat(event_id: str, digest: str, known: KnownRankings) -> None:
     stored = known.events.get(event_id)
     if stored == digest:
         raise RowError("DUPLICATE", "event_id", "same event, same content: ignored")
-    if stored is not None:
+    if (stored or known.held.get(event_id, digest)) != digest:
         message = "this event_id was already stored with other content; a correction needs its own"
         raise RowError("IDEMPOTENCY_CONFLICT", "event_id", message)
 
@@ -217,41 +259,50 @@ def _known_set(row: dict[str, Any], known: KnownRankings) -> SetFacts:
     return facts
 
 
-def _annotator(row: dict[str, Any], facts: SetFacts, known: KnownRankings) -> tuple[str, str]:
+def _annotator(row: dict[str, Any], facts: SetFacts, known: KnownRankings) -> str:
     annotator_id = require_id(row, "annotator_id")
     new = None if known.new_role is None else (known.new_role, True)
     stored = known.annotators.get(annotator_id, new)
     if stored is None:
         raise RowError("UNKNOWN_ANNOTATOR", "annotator_id", f"no annotator {annotator_id!r}")
-    role, is_active = stored
-    if not is_active:
+    if not stored[1]:
         message = f"annotator {annotator_id!r} is inactive"
         raise RowError("INACTIVE_ANNOTATOR", "annotator_id", message)
     if annotator_id in facts.generators:
         message = "the annotator wrote one of these responses"
         raise RowError("SELF_AUTHORED", "annotator_id", message)
-    return annotator_id, role
+    return annotator_id
 
 
 def _revision(
-    row: dict[str, Any], annotator_id: str, known: KnownRankings
+    row: dict[str, Any], annotator_id: str, event_id: str, known: KnownRankings
 ) -> tuple[int, str | None]:
     revision = require_integer(row, "revision")
-    last, last_id = known.revisions.get((row["set_id"], annotator_id), (0, None))
-    if last_id is None:
-        message = f"annotator {annotator_id} has no earlier answer to set {row['set_id']}; send"
-        message += " revision 1 without supersedes"
-    else:
-        message = f"annotator {annotator_id} answered set {row['set_id']} before, in event"
-        message += f" {last_id}; send revision {last + 1} with supersedes {last_id}"
-    if revision != last + 1:
-        raise RowError("REVISION_CONFLICT", "revision", message)
+    answers = known.answers.get((row["set_id"], annotator_id), {})
+    parent = answers.get(revision - 1)
+    is_taken = answers.get(revision, event_id) != event_id
+    if is_taken or (parent is None and revision != 1):
+        raise _revision_conflict("revision", row["set_id"], annotator_id, answers)
     supersedes = row.get("supersedes")
     if isinstance(supersedes, str):
         supersedes = supersedes.lower()
-    if supersedes != last_id:
-        raise RowError("REVISION_CONFLICT", "supersedes", message)
-    return revision, last_id
+    if supersedes != parent:
+        raise _revision_conflict("supersedes", row["set_id"], annotator_id, answers)
+    return revision, parent
+
+
+def _revision_conflict(
+    name: str, set_id: str, annotator_id: str, answers: Mapping[int, str]
+) -> RowError:
+    if answers:
+        last = max(answers)
+        before = answers[last]
+        message = f"annotator {annotator_id} answered set {set_id} before, in event {before};"
+        message += f" send revision {last + 1} with supersedes {before}"
+    else:
+        message = f"annotator {annotator_id} has no earlier answer to set {set_id}; send revision 1"
+        message += " without supersedes"
+    return RowError("REVISION_CONFLICT", name, message)
 
 
 def _outcome(row: dict[str, Any]) -> tuple[str, str | None]:
@@ -284,57 +335,7 @@ def _check_shown(row: dict[str, Any], facts: SetFacts) -> None:
         raise RowError("STALE_CONTENT", "shown_sha256", message)
 
 
-def _times(row: dict[str, Any], now: datetime) -> tuple[datetime, datetime, int]:
-    started_at, submitted_at = _time(row, "started_at"), _time(row, "submitted_at")
-    for name, at in (("started_at", started_at), ("submitted_at", submitted_at)):
-        if at > now + CLOCK_SKEW:
-            message = f"{name} is {at.isoformat()}, more than 5 minutes after the server clock"
-            raise RowError("FUTURE_TIME", name, message)
-    if submitted_at < started_at:
-        raise RowError("TIME_ORDER", "submitted_at", "submitted before it was started")
-    active_ms = require_integer(row, "active_ms")
-    if not 0 <= active_ms <= _MAX_MS:
-        raise RowError("BAD_DURATION", "active_ms", f"active_ms is {active_ms}")
-    if timedelta(milliseconds=active_ms) > submitted_at - started_at:
-        raise RowError("BAD_DURATION", "active_ms", "active time is longer than wall time")
-    return started_at, submitted_at, active_ms
-
-
-def _time(row: dict[str, Any], name: str) -> datetime:
-    text = require_text(row, name)
-    try:
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is not None:
-            return at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise RowError("BAD_TIME", name, f"{name} is not a time: {shorten(text)}") from None
-    raise RowError("BAD_TIME", name, f"{name} has no time zone: {shorten(text)}")
-
-
 def _check_touched(row: dict[str, Any], outcome: str) -> None:
     if row["touched"] is not True and outcome == "ranked":
         message = "submitted without any change to the starting state"
         raise RowError("UNTOUCHED", "touched", message)
-
-
-def _hold_if_too_fast(active_ms: int, facts: SetFacts, role: str) -> None:
-    # Reading time says something about people only.
-    least = MIN_MS_PER_WORD * facts.count_words
-    if role in _HUMAN_ROLES and active_ms < least:
-        message = f"{active_ms} ms for {facts.count_words} words; held for review under {least} ms"
-        raise RowError("TOO_FAST", "active_ms", message)
-
-
-def _hold_if_contradicting(tiers: dict[str, int], quality: dict[str, int]) -> None:
-    scored = sorted((tier, name) for name, tier in tiers.items() if name in quality)
-    gaps = [
-        (quality[worse] - quality[better], better, worse)
-        for index, (tier, better) in enumerate(scored)
-        for lower, worse in scored[index + 1 :]
-        if tier < lower
-    ]
-    gap, better, worse = max(gaps, key=lambda one: one[0], default=(0, "", ""))
-    if gap >= _MIN_QUALITY_GAP:
-        scores = f"{quality[better]} against {quality[worse]}"
-        message = f"{better} ranks above {worse} but scores {scores}"
-        raise RowError("QUALITY_CONTRADICTS_RANK", f"quality.{better}", message)

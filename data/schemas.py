@@ -95,5 +95,13 @@ NEW_QUARANTINE: Final = pl.Schema(
         "detail": pl.String,
         "raw": pl.String,
         "is_held": pl.Boolean,
+        "resolution": pl.String,
+        "set_id": pl.String,
+        "annotator_id": pl.String,
+        "revision": pl.UInt16,
     }
+)
+
+HELD_LINES: Final = pl.Schema(
+    {"source_seq": pl.Int64, "decision_id": pl.String, "resolution": pl.String}
 )

@@ -27,7 +27,7 @@ from data.hardening import harden
 from data.identity import canonical_json
 from data.queries import load, names
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 _POLL_SECONDS = 0.2
 
 

@@ -32,7 +32,7 @@ FLAGS = frozenset(
 
 
 def parse_tiers(
-    row: dict[str, Any], outcome: str, response_ids: Set[str]
+    row: dict[str, Any], outcome: str, response_ids: Set[str], *, allow_top: bool = True
 ) -> tuple[str | None, dict[str, int]]:
     """Read coverage and tiers of a ranking row.
 
@@ -40,6 +40,7 @@ def parse_tiers(
         row: The row; `tiers` may name a response with null, which means not ranked.
         outcome: ranked, skipped or not_rankable; the latter two carry no tiers.
         response_ids: The responses of the set.
+        allow_top: Whether responses may be left unranked.
 
     Returns:
         Coverage (None unless ranked), and response id -> tier of the ranked responses.
@@ -59,6 +60,9 @@ def parse_tiers(
     coverage = row["coverage"]
     if coverage not in COVERAGES:
         message = f"coverage is {shorten(coverage)}; use full, top or subset"
+        raise RowError("BAD_COVERAGE", "coverage", message)
+    if coverage != "full" and not allow_top:
+        message = f"coverage is {coverage!r}, but these sets are to be ranked in full"
         raise RowError("BAD_COVERAGE", "coverage", message)
     tiers = sent
     if coverage != "full":

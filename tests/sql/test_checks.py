@@ -31,6 +31,7 @@ LEDGER_FAULTS = {
     "tiers_are_dense": "update ranking_item set tier = 3 where response_id = 'b'",
     "coverage_is_kept": "update ranking_item set tier = null where response_id = 'b'",
     "set_size_is_k": "insert into ranking_set_item values ('s', 'c')",
+    "positions_are_distinct": "update ranking_item set display_pos = 1 where response_id = 'b'",
     "no_orphans": "delete from run_set_item",
 }
 

@@ -1,11 +1,10 @@
--- The last revision of each stored answer to the sets wanted.
--- Grain: one row per set and annotator.
+-- The stored answers to the sets wanted.
+-- Grain: one row per set, annotator and revision.
 -- Parameters: the frame wanted (set_id).
 select
     ranking.set_id,
     ranking.annotator_id,
-    cast(max_by(ranking.ranking_id, ranking.revision) as varchar) as ranking_id,
-    max(ranking.revision) as revision
+    ranking.revision,
+    cast(ranking.ranking_id as varchar) as event_id
 from ranking
-semi join wanted on ranking.set_id = wanted.set_id
-group by ranking.set_id, ranking.annotator_id;
+semi join wanted on ranking.set_id = wanted.set_id;

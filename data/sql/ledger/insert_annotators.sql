@@ -1,7 +1,7 @@
--- Parameters: the frame new_annotators.
+-- Parameters: the frame written.
 insert into annotator (annotator_id, role)
 select
     annotator_id,
     role
-from new_annotators
+from written
 on conflict do nothing;

@@ -1,4 +1,4 @@
--- Parameters: the frame new_events, $source, $run_id.
+-- Parameters: the frame written, $source, $run_id.
 insert into ingest_event (event_id, payload_sha256, source_id, source_seq, payload, run_id)
 select
     event_id,
@@ -7,4 +7,4 @@ select
     source_seq,
     payload,
     $run_id as run_id
-from new_events;
+from written;

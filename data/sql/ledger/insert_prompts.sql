@@ -1,9 +1,9 @@
--- Parameters: the frame new_prompts.
+-- Parameters: the frame written.
 insert into prompt (prompt_id, messages, content_sha256, norm_sha256)
 select
     prompt_id,
     messages,
     content_sha256,
     norm_sha256
-from new_prompts
+from written
 on conflict do nothing;

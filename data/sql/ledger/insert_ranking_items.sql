@@ -1,4 +1,4 @@
--- Parameters: the frame new_ranking_items.
+-- Parameters: the frame written.
 insert into ranking_item (ranking_id, response_id, tier, display_pos, quality, flags)
 select
     ranking_id,
@@ -7,4 +7,4 @@ select
     display_pos,
     quality,
     flags
-from new_ranking_items;
+from written;

@@ -1,4 +1,4 @@
--- Parameters: the frame new_rankings.
+-- Parameters: the frame written.
 insert into ranking (
     ranking_id, set_id, annotator_id, revision, supersedes, outcome, coverage, skip_reason, active_ms,
     started_at, submitted_at, ui_version
@@ -16,4 +16,4 @@ select
     started_at,
     submitted_at,
     ui_version
-from new_rankings;
+from written;

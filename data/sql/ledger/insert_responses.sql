@@ -1,9 +1,9 @@
--- Parameters: the frame new_responses.
+-- Parameters: the frame written.
 insert into response (response_id, prompt_id, text, text_sha256)
 select
     response_id,
     prompt_id,
     text,
     text_sha256
-from new_responses
+from written
 on conflict do nothing;

@@ -1,8 +1,8 @@
--- Parameters: the frame run_set_items, $run_id.
+-- Parameters: the frame written, $run_id.
 insert into run_set_item (run_id, set_id, response_id, generator)
 select
     $run_id as run_id,
     set_id,
     response_id,
     generator
-from run_set_items;
+from written;

@@ -1,4 +1,4 @@
--- Parameters: the frame new_sets.
+-- Parameters: the frame written.
 insert into ranking_set (
     set_id, prompt_id, k, purpose, retest_of, guideline_version, campaign, count_words, shown_sha256,
     content_sha256
@@ -14,4 +14,4 @@ select
     count_words,
     shown_sha256,
     content_sha256
-from new_sets;
+from written;

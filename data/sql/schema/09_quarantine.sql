@@ -1,5 +1,6 @@
--- Rows that did not enter, kept whole with their first reason. is_held: valid but odd, waits for
--- a person's decision. The resolution and the count are the only columns ever updated.
+-- Lines that did not enter at once, kept whole with their first reason. is_held: a valid ranking that
+-- is odd or was discarded, with what it answers; a person decides on it. The resolution and the count
+-- are the only columns ever updated.
 -- Grain: one row per refused line of a source.
 create table quarantine (
     raw_sha256 varchar not null,
@@ -11,9 +12,13 @@ create table quarantine (
     detail varchar not null,
     raw varchar not null,
     is_held boolean not null,
+    set_id varchar,
+    annotator_id varchar,
+    revision usmallint,
     run_id varchar not null,
     first_seen_at timestamptz not null default now(),
     count_seen uinteger not null default 1,
     resolution varchar check (resolution in ('fixed', 'discarded', 'accepted')),
-    primary key (raw_sha256, reason, source_id, source_seq)
+    primary key (raw_sha256, reason, source_id, source_seq),
+    check (is_held = (revision is not null))
 );

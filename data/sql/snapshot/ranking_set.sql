@@ -11,7 +11,8 @@ select
     ranking_set.set_id,
     ranking_set.prompt_id,
     ranking_set.k,
-    ranking_set.purpose
+    ranking_set.purpose,
+    ranking_set.retest_of
 from used
 inner join ranking_set on used.set_id = ranking_set.set_id
 order by ranking_set.set_id;

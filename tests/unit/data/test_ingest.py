@@ -15,9 +15,11 @@ import duckdb
 import polars as pl
 import pytest
 
-from data import identity, ledger
+from data import identity, ledger_rankings
 from data.errors import InputError
-from data.ingest import GateConfig, IngestReport, ingest
+from data.ingest import ingest
+from data.lines import lines_of_file
+from data.outcomes import GateConfig, IngestReport
 from data.pairs import PairsConfig, build_pairs
 from data.snapshot import TABLES, write_snapshot
 from data.store import open_store
@@ -55,7 +57,7 @@ class World:
                 con,
                 prompts=self.root / "prompts.parquet",
                 sets=[self.root / "sets.jsonl"],
-                rankings=[self.root / "rankings.jsonl"],
+                rankings=lines_of_file(self.root / "rankings.jsonl"),
                 run_id=run_id,
                 now=NOW,
                 **{"new_role": "import", **options},
@@ -148,7 +150,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def total(counts: Any) -> int:
-    outcomes = ("accepted", "duplicate", "held", "quarantined")
+    outcomes = ("accepted", "duplicate", "held", "discarded", "quarantined")
     return sum(getattr(counts, name) for name in outcomes)
 
 
@@ -190,12 +192,13 @@ def test_snapshot_bytes_do_not_depend_on_time_order_or_hash_seed(world: World) -
         other.write(name, rows_of(world.root / name)[::-1])
     code = (
         "import sys\nfrom datetime import UTC, datetime\nfrom pathlib import Path\n"
-        "from data.ingest import ingest\nfrom data.store import open_store\n"
+        "from data.ingest import ingest\nfrom data.lines import lines_of_file\n"
+        "from data.store import open_store\n"
         "root = Path(sys.argv[1])\n"
         "with open_store(root / 'store.duckdb') as con:\n"
         "    ingest(con, prompts=root / 'prompts.parquet', sets=[root / 'sets.jsonl'],\n"
-        "        rankings=[root / 'rankings.jsonl'], run_id='run', new_role='import',\n"
-        "        now=datetime(2027, 1, 1, tzinfo=UTC))\n"
+        "        rankings=lines_of_file(root / 'rankings.jsonl'), run_id='run',\n"
+        "        new_role='import', now=datetime(2027, 1, 1, tzinfo=UTC))\n"
     )
     command = [sys.executable, "-c", code, str(other.root)]
     subprocess.run(command, check=True, env={"PYTHONHASHSEED": "77"}, cwd=Path.cwd())
@@ -330,7 +333,7 @@ def test_a_crash_before_the_commit_leaves_nothing(
     def crash(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ledger, "insert_run_events", crash)
+    monkeypatch.setattr(ledger_rankings, "insert_run_events", crash)
     with pytest.raises(KeyboardInterrupt):
         world.ingest()
     monkeypatch.undo()

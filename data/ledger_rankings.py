@@ -1,0 +1,184 @@
+"""Statements of the ingest about rankings: what the ledger knows of a chunk, what is added to it.
+
+Omitted on purpose: transactions, which the caller holds.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import duckdb
+
+from data import schemas
+from data.frames import find_rows, texts_of, write_rows
+from data.identity import sha256_bytes
+from data.outcomes import Refused, Resolution
+from data.queries import load
+from data.rankings import KnownRankings, Ranking, SetFacts, event_id_of
+
+
+class Accepted(NamedTuple):
+    """A ranking that enters, and its place in its source."""
+
+    seq: int
+    ranking: Ranking
+
+
+class HeldLine(NamedTuple):
+    """A doubtful or decided line of a run, for the lead's page.
+
+    Attributes:
+        decision_id: The id by which decisions name it.
+        resolution: What a lead decided, None while nothing is decided.
+    """
+
+    seq: int
+    decision_id: str
+    resolution: Resolution | None
+
+
+def find_known_rankings(
+    con: duckdb.DuckDBPyConnection,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    run_id: str,
+    now: datetime,
+    new_role: str | None,
+    roles: Mapping[str, str],
+    allow_top: bool,
+) -> KnownRankings:
+    """Return what a chunk of ranking rows is checked against; see data.ingest.ingest."""
+    set_ids, event_ids = texts_of(rows, "set_id"), [event_id_of(row) for row in rows]
+    sets = {
+        set_id: SetFacts(
+            response_ids=frozenset(response_ids),
+            generators=frozenset(generators),
+            count_words=count_words,
+            shown_sha256=shown_sha256,
+            allow_top=allow_top,
+        )
+        for set_id, response_ids, generators, count_words, shown_sha256 in find_rows(
+            con, "find_run_sets", {"run_id": run_id}, set_id=set_ids
+        )
+    }
+    known = KnownRankings(now=now, new_role=new_role, sets=sets)
+    known.events.update(find_rows(con, "find_events", event_id=event_ids))
+    known.annotators.update({name: (role, True) for name, role in roles.items()})
+    for annotator_id, role, is_active in con.execute(load("ledger/find_annotators")).fetchall():
+        known.annotators[annotator_id] = (role, is_active)
+    # The stored answers come last: they take the place of a held one of the same revision.
+    for name in ("find_held_revisions", "find_revisions"):
+        for set_id, annotator_id, revision, event_id in find_rows(con, name, set_id=set_ids):
+            known.answers.setdefault((set_id, annotator_id), {})[revision] = event_id
+    return known
+
+
+def insert_annotators(
+    con: duckdb.DuckDBPyConnection, accepted: Sequence[Accepted], known: KnownRankings
+) -> None:
+    """Register the annotators met for the first time."""
+    names = dict.fromkeys(one.ranking.annotator_id for one in accepted)
+    rows = [(name, known.role_of(name)) for name in names]
+    write_rows(con, "insert_annotators", rows, schemas.NEW_ANNOTATORS)
+
+
+def insert_rankings(
+    con: duckdb.DuckDBPyConnection, accepted: Sequence[Accepted], *, source: str, run_id: str
+) -> None:
+    """Store new rankings with their events and items.
+
+    Args:
+        con: The store, in a transaction.
+        accepted: The rankings and their places.
+        source: Name of the source they come from.
+        run_id: The run that takes them in.
+    """
+    events = [(it.event_id, it.payload_sha256, seq, it.payload) for seq, it in accepted]
+    rankings = [_ranking_row(one.ranking) for one in accepted]
+    items = [row for one in accepted for row in _ranking_items(one.ranking)]
+    origin = {"source": source, "run_id": run_id}
+    write_rows(con, "insert_events", events, schemas.NEW_EVENTS, **origin)
+    write_rows(con, "insert_rankings", rankings, schemas.NEW_RANKINGS)
+    write_rows(con, "insert_ranking_items", items, schemas.NEW_RANKING_ITEMS)
+
+
+def insert_run_events(
+    con: duckdb.DuckDBPyConnection, event_ids: Iterable[str], *, run_id: str
+) -> None:
+    """List events as used by a run."""
+    rows = [(event_id,) for event_id in event_ids]
+    write_rows(con, "insert_run_events", rows, schemas.RUN_EVENTS, run_id=run_id)
+
+
+def insert_run_held(
+    con: duckdb.DuckDBPyConnection, held: Sequence[HeldLine], *, source: str, run_id: str
+) -> None:
+    """List lines as doubtful or decided in a run."""
+    origin = {"source": source, "run_id": run_id}
+    write_rows(con, "insert_run_held", held, schemas.HELD_LINES, **origin)
+
+
+def insert_quarantine(
+    con: duckdb.DuckDBPyConnection, refused: Sequence[Refused], *, source: str, run_id: str
+) -> None:
+    """Set refused lines aside, or count them again."""
+    rows = [_quarantine_row(one) for one in refused]
+    origin = {"source": source, "run_id": run_id}
+    write_rows(con, "insert_quarantine", rows, schemas.NEW_QUARANTINE, **origin)
+
+
+def resolve_quarantine(
+    con: duckdb.DuckDBPyConnection, held: Sequence[HeldLine], *, source: str
+) -> None:
+    """Note the decisions on lines that were set aside, at this ingest or an earlier one."""
+    decided = [one for one in held if one.resolution is not None]
+    write_rows(con, "resolve_quarantine", decided, schemas.HELD_LINES, source=source)
+
+
+def _ranking_row(one: Ranking) -> tuple[Any, ...]:
+    return (
+        one.event_id,
+        one.set_id,
+        one.annotator_id,
+        one.revision,
+        one.supersedes,
+        one.outcome,
+        one.coverage,
+        one.skip_reason,
+        one.active_ms,
+        one.started_at,
+        one.submitted_at,
+        one.ui_version,
+    )
+
+
+def _ranking_items(one: Ranking) -> list[tuple[Any, ...]]:
+    return [
+        (
+            one.event_id,
+            response_id,
+            one.tiers.get(response_id),
+            position,
+            one.quality.get(response_id),
+            one.flags.get(response_id, []),
+        )
+        for position, response_id in enumerate(one.display_order, start=1)
+    ]
+
+
+def _quarantine_row(one: Refused) -> tuple[Any, ...]:
+    text = one.line.raw.decode("utf-8", "replace").replace("\x00", "\ufffd")
+    ranking = one.ranking
+    about = (ranking.set_id, ranking.annotator_id, ranking.revision) if ranking else (None,) * 3
+    return (
+        sha256_bytes(one.line.raw),
+        one.error.code,
+        one.line.seq,
+        one.event_id,
+        one.error.field,
+        one.error.message,
+        text,
+        ranking is not None,
+        one.resolution,
+        *about,
+    )

@@ -1,0 +1,3 @@
+-- Parameters: $run_id.
+delete from run_held
+where run_id = $run_id;
