@@ -1,13 +1,15 @@
 """Who ranks the responses of a run.
 
-Omitted on purpose: how rankings become pairs (see pairs.PairsConfig).
+Omitted on purpose: how rankings become pairs (see pairs.PairsConfig), and what only people
+(human_config) or only a judge (judge_config) need.
 """
 
 import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-Ranker = Literal["simulated", "file"]
+Ranker = Literal["simulated", "file", "human", "judge"]
+RANKERS = ("simulated", "file", "human", "judge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +17,8 @@ class RankConfig:
     """The ranker and, where it is simulated, its annotators.
 
     Attributes:
-        ranker: "simulated" ranks by gold with noise; "file" reads the user's sets and rankings.
+        ranker: "simulated" ranks by gold with noise; "file" reads the user's sets and rankings;
+            "human" publishes the sets for people and waits for them; "judge" asks a language model.
         sets: Path of a set/1 file; ranker "file" only.
         rankings: Path of a ranking/1 file; ranker "file" only.
         annotators: Share of gold-strict pairs on which each simulated annotator agrees with gold.
@@ -42,8 +45,8 @@ class RankConfig:
         Raises:
             ValueError: A field is out of range; the message names it and the mend.
         """
-        if self.ranker not in ("simulated", "file"):
-            raise ValueError(f"ranker is {self.ranker!r}; write simulated or file")
+        if self.ranker not in RANKERS:
+            raise ValueError(f"ranker is {self.ranker!r}; write {' or '.join(RANKERS)}")
         self._check_files()
         self._check_annotators()
         if not (math.isfinite(self.tie_gap) and self.tie_gap >= 0.0):
