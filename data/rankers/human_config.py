@@ -1,0 +1,59 @@
+"""How people rank: how many rankings, by whom, until when.
+
+Omitted on purpose: who the people are (accounts are made by `rlhf annotators`) and where the page
+listens (options of `rlhf annotate`): neither changes a result.
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HumanConfig:
+    """The work that is handed out to people.
+
+    Attributes:
+        wanted_rankings: Rankings with which training may start; 0 for one of every set.
+        deadline_hours: Hours after which it starts with what there is; 0 for no deadline.
+        shared_fraction: Share of the sets that several annotators rank.
+        shared_by: Annotators of a shared set, and of a gold set.
+        gold_fraction: Gold sets beside the sets, as a share of them: copies in which one response
+            is damaged. They measure care and train nothing.
+        retest_fraction: Retests beside the sets, as a share of them: what an annotator ranked,
+            once more. They measure an annotator against themselves and train nothing.
+        retest_after_hours: Hours between the two.
+        max_per_day: Sets that one annotator may rank in a day; 0 for any number.
+        allow_top: Whether ranking only the best ones is an answer.
+        lease_minutes: Minutes after which a set that somebody left open goes to others.
+    """
+
+    wanted_rankings: int = 0
+    deadline_hours: float = 0.0
+    shared_fraction: float = 0.15
+    shared_by: int = 3
+    gold_fraction: float = 0.05
+    retest_fraction: float = 0.03
+    retest_after_hours: float = 72.0
+    max_per_day: int = 0
+    allow_top: bool = False
+    lease_minutes: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuses values that hand out nothing.
+
+        Raises:
+            ValueError: A field is out of range; the message names it and the mend.
+        """
+        for name in ("wanted_rankings", "max_per_day"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more")
+        for name in ("shared_fraction", "gold_fraction", "retest_fraction"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 0 to 1")
+        if not 1 <= self.shared_by <= 100:
+            raise ValueError(f"shared_by is {self.shared_by}; give 1 to 100")
+        for name in ("deadline_hours", "retest_after_hours"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0.0):
+                raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more")
+        if not (math.isfinite(self.lease_minutes) and self.lease_minutes >= 1.0):
+            raise ValueError(f"lease_minutes is {self.lease_minutes}; give 1 or more")
