@@ -117,7 +117,7 @@ def read_lines(path: Path, *, limits: Limits = ROW_LIMITS) -> Iterator[RawLine]:
     Raises:
         InputError: If the file is missing, a directory or unreadable.
     """
-    with _open(path) as file:
+    with open_bytes(path) as file:
         number = 0
         while piece := file.readline(limits.line_bytes + 2):
             number += 1
@@ -153,7 +153,12 @@ def input_error(path: Path, number: int, error: RowError) -> InputError:
     return InputError(f"{path}:{number}:{field} {error.message}" + (f"; {mend}" if mend else ""))
 
 
-def _open(path: Path) -> BinaryIO:
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a user's file to read its bytes.
+
+    Raises:
+        InputError: If the file is missing, a directory or unreadable.
+    """
     try:
         return path.open("rb")
     except FileNotFoundError:

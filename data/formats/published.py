@@ -1,0 +1,102 @@
+"""The sets that are published for ranking, as a place for answers that come from elsewhere.
+
+Answers are checked as those of the page are, and appended to the inbox as rankings of their batch.
+Of several batches with one set, the one published last gets the answer.
+
+Omitted on purpose: hand-outs. Nobody was given these tasks here; the answers count all the same.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from data.formats.door import new_rankings
+from data.identity import canonical_json, sha256_bytes, sha256_text
+from data.inbox import accounts, batches, events
+from data.inbox.connection import open_inbox
+from data.inbox.events import NewEvent
+from data.rankings import KnownRankings, Ranking, SetFacts, event_id_of
+
+_Row = dict[str, Any]
+
+
+class PublishedSets:
+    """Sets of the batches in the inbox, and the answers that an import adds.
+
+    Attributes:
+        rankings: What rows of rankings are checked against.
+    """
+
+    def __init__(self, inbox: Path, now: datetime) -> None:
+        """Read what is published.
+
+        Raises:
+            InputError: If the inbox is damaged, or of another version.
+        """
+        self._inbox = inbox
+        self._now = now
+        self._batch_of: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
+        self._facts: dict[str, SetFacts] = {}
+        self._new: list[NewEvent] = []
+        self.rankings: KnownRankings = new_rankings(now)
+        self.rankings.sets = self._facts
+        with open_inbox(inbox, read_only=True) as con:
+            for progress in batches.list_progress(con, now=now):
+                batch = progress.batch
+                if batch.withdrawn_at is not None:
+                    continue
+                for task in batches.read_tasks(con, batch.batch_id):
+                    self._know_task(task, batch)
+            for count in accounts.counts(con, now=now):
+                account = count.account
+                self.rankings.annotators[account.annotator_id] = ("import", account.is_active)
+            for batch_id in sorted(set(self._batch_of.values())):
+                for event in events.read(con, batch_id=batch_id, types=["ranking"]):
+                    self._know_event(event.payload)
+
+    def has_set(self, set_id: str) -> bool:
+        """Whether a set is published."""
+        return set_id in self._facts
+
+    def text_sha256(self, response_id: str) -> str | None:
+        """Return the hash of a response's text."""
+        return self._texts.get(response_id)
+
+    def add_ranking(self, ranking: Ranking, row: _Row, place: str) -> None:
+        """Keep a ranking that was checked for the inbox."""
+        self.rankings.add(ranking)
+        payload = canonical_json(row).encode()
+        batch_id = self._batch_of[ranking.set_id]
+        self._new.append(NewEvent(ranking.event_id, batch_id, "ranking", payload, place))
+
+    def commit(self) -> dict[str, int]:
+        """Append the new rankings; returns batch id -> number of them."""
+        added: dict[str, int] = {}
+        for event in self._new:
+            added[event.batch_id] = added.get(event.batch_id, 0) + 1
+        if self._new:
+            with open_inbox(self._inbox) as con:
+                events.append(con, self._new, now=self._now)
+        self._new = []
+        return added
+
+    def _know_task(self, task: batches.Task, batch: batches.Batch) -> None:
+        self._batch_of[task.set_id] = batch.batch_id
+        self._texts.update({it.response_id: sha256_text(it.text) for it in task.responses})
+        self._facts[task.set_id] = SetFacts(
+            response_ids=frozenset(it.response_id for it in task.responses),
+            generators=frozenset(it.generator for it in task.responses),
+            count_words=task.count_words,
+            shown_sha256=task.shown_sha256,
+            allow_top=batch.allow_top,
+        )
+
+    def _know_event(self, payload: bytes) -> None:
+        row = json.loads(payload)
+        event_id = event_id_of(row)
+        if event_id is not None and type(row.get("revision")) is int:
+            self.rankings.events[event_id] = sha256_bytes(payload)
+            answer = (str(row.get("set_id")), str(row.get("annotator_id")))
+            self.rankings.answers.setdefault(answer, {})[row["revision"]] = event_id
