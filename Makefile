@@ -12,7 +12,7 @@ COMPILE := $(BIN)/pip-compile --generate-hashes --no-emit-find-links --no-emit-i
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install reinstall run test parity bench bench-long check format lock
+.PHONY: help install reinstall serve stop run test parity bench bench-long check format lock
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,12 @@ install: $(STAMP)  ## create .venv and install everything into it, once
 reinstall:  ## install everything again, over what is in .venv
 	rm -f $(STAMP) $(PARITY_STAMP)
 	$(MAKE) install
+
+serve: $(STAMP)  ## start Prefect, a worker, MLflow and the ranking page; options with ARGS
+	$(BIN)/rlhf serve $(ARGS)
+
+stop: $(STAMP)  ## end what `make serve` started
+	$(BIN)/rlhf stop
 
 run: $(STAMP)  ## run the demo; more options with ARGS="--set seed=1"
 	$(BIN)/rlhf run --config demo $(ARGS)

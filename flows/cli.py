@@ -7,14 +7,13 @@ wait for Prefect. A user's mistake is printed as one message with exit code 2, n
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from data.errors import InputError
+from flows.cli_annotate import annotate, annotators_app
+from flows.mistakes import plain_mistakes
 from tasks.code_digest import PACKAGES
 
 app = typer.Typer(
@@ -65,6 +64,10 @@ def run(
     until_stage: Annotated[
         str, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")
     ] = "",
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until another run ends, instead of refusing.")
+    ] = False,
 ) -> None:
     """Run the pipeline; finished stages with unchanged inputs come from the cache.
 
@@ -72,13 +75,16 @@ def run(
     * `rlhf run` runs the demo.
     * `rlhf run --set ppo.learning_rate=1e-4` reruns PPO and what follows it.
     * `rlhf run --config mine.toml --until build_pairs` stops before the reward model.
+    * `rlhf run --config human` publishes responses for people to rank, and ends; `rlhf annotate`
+      starts the rest when enough rankings have come.
 
-    Exit codes: 0 done, 1 a stage failed, 2 a mistake in what was given, 130 interrupted.
+    Exit codes: 0 done, or waiting for people; 1 a stage failed; 2 a mistake in what was given; 130
+    interrupted.
     """
     from flows.run_command import run_pipeline
 
-    with _plain_mistakes():
-        code = run_pipeline(config, overrides or [], from_stage, until_stage)
+    with plain_mistakes():
+        code = run_pipeline(config, overrides or [], from_stage, until_stage, wait=wait)
     raise typer.Exit(code)
 
 
@@ -93,8 +99,19 @@ def report(
     """Print the figures of the newest finished run, with their 95 % intervals."""
     from flows.report import print_report
 
-    with _plain_mistakes():
+    with plain_mistakes():
         print_report(as_json=as_json, name=name)
+
+
+@app.command()
+def status(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+) -> None:
+    """Say what waits for people, what runs now, and which run finished last."""
+    from flows.status_command import print_status
+
+    with plain_mistakes():
+        print_status(as_json=as_json)
 
 
 @app.command()
@@ -102,7 +119,7 @@ def stages() -> None:
     """List the stages in order: what each reads, and what it does."""
     from flows.tables import print_stages
 
-    with _plain_mistakes():
+    with plain_mistakes():
         print_stages()
 
 
@@ -148,7 +165,7 @@ def convert(
     """
     from flows.convert import convert as convert_model
 
-    with _plain_mistakes():
+    with plain_mistakes():
         convert_model(source, destination, tokenizer=tokenizer, force=force)
 
 
@@ -157,7 +174,7 @@ def doctor() -> None:
     """Check versions, paths, ports and locks, and say how to mend what is wrong."""
     from flows.doctor import print_checks
 
-    with _plain_mistakes():
+    with plain_mistakes():
         raise typer.Exit(print_checks())
 
 
@@ -169,8 +186,39 @@ def ui(
     """Open the MLflow and Prefect UIs of var/ on 127.0.0.1 until Ctrl-C."""
     from flows.ui import serve_ui
 
-    with _plain_mistakes():
+    with plain_mistakes():
         serve_ui(mlflow_port=mlflow_port, prefect_port=prefect_port)
+
+
+@app.command()
+def serve(
+    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5000,
+    page_port: Annotated[int, typer.Option(help="Port of the ranking page.")] = 8765,
+) -> None:
+    """Start Prefect with a worker and the deployments, MLflow and the ranking page, and leave them.
+
+    All listen on 127.0.0.1 and work on var/. What runs already is left as it is. `rlhf stop` ends
+    them.
+    """
+    from flows.serve import Ports, serve_all
+
+    ports = Ports(prefect=prefect_port, mlflow=mlflow_port, page=page_port)
+    with plain_mistakes():
+        serve_all(ports)
+
+
+@app.command()
+def stop() -> None:
+    """End what `rlhf serve` started, and nothing else."""
+    from flows.serve import stop_all
+
+    with plain_mistakes():
+        stop_all()
+
+
+app.command()(annotate)
+app.add_typer(annotators_app, name="annotators")
 
 
 def main() -> None:
@@ -192,15 +240,6 @@ def _show_our_warnings() -> None:
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     for package in PACKAGES:
         logging.getLogger(package).addHandler(handler)
-
-
-@contextmanager
-def _plain_mistakes() -> Iterator[None]:
-    try:
-        yield
-    except InputError as error:
-        sys.stderr.write(f"rlhf: {error}\n")
-        raise typer.Exit(2) from None
 
 
 if __name__ == "__main__":

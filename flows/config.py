@@ -5,15 +5,20 @@ RunConfig. Every field has a default, so a file states only what it changes. Rea
 wording errors is flows/config_files.py.
 """
 
+from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.campaign_config import CampaignConfig
 from data.corpus_config import CorpusConfig
+from data.identity import canonical_json
 from data.pairs import PairsConfig
 from data.prompts import SampleConfig
 from data.rankers.config import RankConfig
+from data.rankers.human_config import HumanConfig
+from data.rankers.judge_config import JudgeConfig
 from flows.config_files import merge, read_layers
 from rlhf_core.dpo.config import DPOConfig
 from rlhf_core.evaluation.config import EvaluateConfig
@@ -47,6 +52,8 @@ class RunConfig(BaseModel):
     generate: GenerateConfig = GenerateConfig()
     campaign: CampaignConfig = CampaignConfig()
     rank: RankConfig = RankConfig()
+    annotate: HumanConfig = HumanConfig()
+    judge: JudgeConfig = JudgeConfig()
     pairs: PairsConfig = PairsConfig()
     reward: RewardConfig = RewardConfig()
     dpo: DPOConfig = DPOConfig()
@@ -65,9 +72,28 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check_that_someone_can_rank(self) -> Self:
-        if self.corpus.source == "files" and self.rank.ranker != "file":
+        if self.corpus.source == "files" and self.rank.ranker == "simulated":
             raise ValueError(
                 'rank.ranker is "simulated", and simulated annotators know the support desk only; '
-                'with corpus.source = "files" write ranker = "file" under [rank]'
+                'with corpus.source = "files" write ranker = "file", "human" or "judge" in [rank]'
             )
+        if self.rank.ranker == "judge":
+            self.judge.check_ready()
         return self
+
+
+def portable_json(config: RunConfig) -> str:
+    """The config as JSON that reads back in any folder: whole paths, and no base to look up.
+
+    Equal configs give equal text.
+    """
+    values = config.model_dump(mode="json") | {"base": ""}
+    for name in RunConfig.model_fields:
+        section = getattr(config, name)
+        if not is_dataclass(section):
+            continue
+        for field in fields(section):
+            path = getattr(section, field.name)
+            if path and (field.metadata.get("file") or field.metadata.get("folder")):
+                values[name][field.name] = str(Path(path).absolute())
+    return canonical_json(values)

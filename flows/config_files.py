@@ -1,10 +1,12 @@
 """Reads config files and `--set` overrides, and words what is wrong with them.
 
-A config is a stack of layers: the file named by `base` (which may have a base too), the file
-itself, the overrides. The later wins, key by key. An error names the layer that set the key.
+People write TOML; a file that ends in .json is a config that a run has written. A config is a stack
+of layers: the file named by `base` (which may have a base too), the file itself, the overrides. The
+later wins, key by key. An error names the layer that set the key.
 """
 
 import difflib
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +42,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> "RunConfig"
     """The run's config from a shipped name or a TOML file, and `key=value` overrides.
 
     Args:
-        name_or_path: "demo" or "path/to/file.toml".
+        name_or_path: "demo", "path/to/file.toml" or "path/to/file.json".
         overrides: For example ["ppo.kl_coef=0.2", "seed=1"]; values as in TOML, bare words allowed.
 
     Raises:
@@ -70,23 +72,32 @@ def read_layers(name_or_path: str, above: tuple[Path, ...] = ()) -> list[Layer]:
     """The layers of a file, that of its deepest base first.
 
     Raises:
-        InputError: A file is missing, is not TOML, or is its own base.
+        InputError: A file is missing, is not TOML (or JSON), or is its own base.
     """
     path = find_config(name_or_path, above[-1].parent if above else Path())
     if path in above:
         raise InputError(f"{path}: base leads back to this file. Remove one base.")
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    values = _read_values(path)
     base, below = values.get("base"), []
     if isinstance(base, str) and base:
         below = read_layers(base, (*above, path))
         # The whole path, so that the config reads back from another directory.
         values["base"] = base if _is_shipped(base) else below[-1].source
     return [*below, Layer(source=str(path), values=values)]
+
+
+def _read_values(path: Path) -> dict[str, Any]:
+    is_json = path.suffix == ".json"
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if is_json else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not valid {'JSON' if is_json else 'TOML'}: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not a config: write an object of sections")
+    return values
 
 
 def find_config(name_or_path: str, folder: Path = Path()) -> Path:
@@ -158,7 +169,7 @@ def _was_coerced(value: object, result: object) -> bool:
 
 
 def _is_shipped(name: str) -> bool:
-    return not name.endswith(".toml") and (SHIPPED / f"{name}.toml").is_file()
+    return not name.endswith((".toml", ".json")) and (SHIPPED / f"{name}.toml").is_file()
 
 
 def _explain(error: ValidationError, layers: Sequence[Layer], model: type[BaseModel]) -> str:

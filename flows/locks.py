@@ -1,10 +1,13 @@
 """One run at a time for each var/, by a kernel lock that dies with its holder.
 
-Prefect's own lock files stay behind after a SIGKILL and block the next run for ever.
+Prefect's own lock files stay behind after a SIGKILL and block the next run for ever. The same kind
+of lock says that the ranking page or a server of ours is up, and where: a text in the file that
+counts only while the lock is held.
 """
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +16,20 @@ from data.errors import InputError
 from flows.environment import cannot_write
 
 LOCK_FILE = "run.lock"
+PAGE_LOCK = "annotate.lock"
+_POLL_SECONDS = 0.5
 
 # What this process holds. Process ids do not tell: two containers may share var/ and a number.
 _held: set[Path] = set()
 
 
 @contextmanager
-def run_lock(var: Path) -> Iterator[None]:
+def run_lock(var: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold var/ for one run. A flow inside a command that holds it shares its lock.
+
+    Args:
+        var: The directory of all mutable state.
+        wait: Wait for another run to end, instead of refusing.
 
     Raises:
         InputError: Another process holds it, or var/ cannot be written.
@@ -29,14 +38,13 @@ def run_lock(var: Path) -> Iterator[None]:
     if place in _held:
         yield
         return
-    descriptor = _open(var)
+    descriptor = _open(var / LOCK_FILE)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(_busy(var, _pid_in(descriptor))) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        while not _acquire(descriptor):
+            if not wait:
+                raise InputError(_busy(var, _text_in(descriptor)))
+            time.sleep(_POLL_SECONDS)
+        note(descriptor, str(os.getpid()))
         _held.add(place)
         yield
     finally:
@@ -44,31 +52,65 @@ def run_lock(var: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def hold(lock: Path, text: str) -> Iterator[int]:
+    """Hold a lock file with a text in it, such as the address of a page that is up.
+
+    Yields:
+        The descriptor: a child that inherits it goes on holding the lock.
+
+    Raises:
+        InputError: Another process holds it, or it cannot be written.
+    """
+    descriptor = _open(lock)
+    try:
+        if not _acquire(descriptor):
+            raise InputError(f"{lock} is held by another process ({_text_in(descriptor)})")
+        note(descriptor, text)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def note(descriptor: int, text: str) -> None:
+    """Replace the text in a lock file that is held."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode(), 0)
+
+
 def lock_holder(lock: Path) -> str | None:
-    """Process id of the holder of a lock file, None where it is free or not there."""
+    """What the holder of a lock file wrote into it, None where it is free or not there."""
     if not lock.exists():
         return None
     descriptor = os.open(lock, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _pid_in(descriptor)
+        return _text_in(descriptor)
     else:
         return None
     finally:
         os.close(descriptor)
 
 
-def _open(var: Path) -> int:
+def _acquire(descriptor: int) -> bool:
     try:
-        var.mkdir(parents=True, exist_ok=True)
-        return os.open(var / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _open(lock: Path) -> int:
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise cannot_write(var, error) from None
+        raise cannot_write(lock.parent, error) from None
 
 
-def _pid_in(descriptor: int) -> str:
-    return os.pread(descriptor, 32, 0).decode() or "unknown"
+def _text_in(descriptor: int) -> str:
+    return os.pread(descriptor, 256, 0).decode() or "unknown"
 
 
 def _busy(var: Path, pid: str) -> str:

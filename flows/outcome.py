@@ -15,11 +15,11 @@ class StageRow:
 
     Attributes:
         stage: Its name.
-        state: "made", "cached", "rebuilt", "not needed", "failed" or "not run".
+        state: "made", "cached", "rebuilt", "not needed", "failed", "not run" or "waiting".
         seconds: Time it took in this run.
         artifact: Its artifact's short name; empty where it has none.
         sha256: Its artifact's whole identity; empty where it has none.
-        why: Why it was not needed.
+        why: Why it was not needed, or what it waits for.
         summary: What the stage said of its result.
     """
 
@@ -30,6 +30,11 @@ class StageRow:
     sha256: str = ""
     why: str = ""
     summary: Summary = field(default_factory=dict)
+
+    @property
+    def waits_for(self) -> str:
+        """What has to come before the stages after this one can go on; empty for nothing."""
+        return str(self.summary.get("waits_for", ""))
 
     def as_json(self) -> dict[str, Any]:
         """Plain dict, which a flow may return."""

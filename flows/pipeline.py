@@ -1,6 +1,6 @@
-"""The Prefect flow: the whole pipeline as cached tasks.
+"""The Prefect flows: the whole pipeline as cached tasks, and its rest once people have ranked.
 
-It works the same under `rlhf run`, a worker or a notebook; the command line adds an API where
+They work the same under `rlhf run`, a worker or a notebook; the command line adds an API where
 there is none and words the outcome.
 """
 
@@ -20,10 +20,19 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed
 
-from flows.config import RunConfig
+from flows.config import RunConfig, portable_json
 from flows.environment import prepare_environment, var_directory
+from flows.human_step import (
+    COLLECT_STAGE,
+    batches_for_people,
+    finish_batch,
+    is_unfinished,
+    note_failure,
+    ready_batches,
+    untried_batches,
+)
 from flows.locks import run_lock
-from flows.outcome import Span
+from flows.outcome import Span, StageFailedError
 from flows.spine import repository_root, run_tracked
 from flows.stages import pipeline_stages, stages_not_needed
 from flows.user_files import check_user_files
@@ -33,7 +42,7 @@ from tasks.ledger import ledger_of
 from tasks.produce import Workshop
 from tasks.tracking import Tracker
 
-FLOW_NAME = "rlhf"
+FLOW_NAME, TRAIN_FLOW_NAME = "rlhf", "rlhf-train"
 
 
 @flow(name=FLOW_NAME, flow_run_name="{config.name}", validate_parameters=True)
@@ -52,20 +61,52 @@ def rlhf(
     Returns:
         One object a stage: name, state, seconds, artifact, summary.
     """
+    return _run(config, Span(first=from_stage, last=until_stage))
+
+
+@flow(name=TRAIN_FLOW_NAME, validate_parameters=True)
+def train(batch_id: str = "") -> list[dict[str, Any]]:
+    """Go on with batches that people have ranked; ends at once where none is ready.
+
+    Args:
+        batch_id: Go on with this batch alone, also where that has failed before; empty for every
+            ready batch whose rest has not failed since its last ranking.
+
+    Returns:
+        As `rlhf`, of one run after the other.
+    """
+    var = var_directory()
+    prepare_environment(var)
+    ready = ready_batches(var) if batch_id else untried_batches(var)
+    rows: list[dict[str, Any]] = []
+    for progress in ready:
+        if batch_id in ("", progress.batch.batch_id):
+            try:
+                rows += _run(RunConfig.model_validate_json(progress.batch.config), Span())
+            except StageFailedError as error:
+                note_failure(var, progress, str(error))
+                raise
+    return rows
+
+
+def _run(config: RunConfig, span: Span) -> list[dict[str, Any]]:
+    """The body of both flows."""
     var = var_directory()
     prepare_environment(var)
     stages = pipeline_stages()
-    span = Span(first=from_stage, last=until_stage)
     span.check(stages)
     check_user_files(config)
     flow_run_id = str(runtime.flow_run.id or uuid.uuid4())
-    with run_lock(var):
+    # Deployments share one var/: they wait for each other. A person is told who holds it.
+    with run_lock(var, wait=runtime.deployment.id is not None):
         shop = Workshop(
             var=var,
             store=ArtifactStore(root=var / "artifacts"),
             tracker=Tracker(var),
             record_artifact=ledger_of(var, flow_run_id),
+            run_config=portable_json(config),
         )
+        unfinished = [it.batch.batch_id for it in batches_for_people(var) if is_unfinished(it)]
         rows = run_tracked(
             stages,
             config,
@@ -74,7 +115,11 @@ def rlhf(
             flow_run_id=flow_run_id,
             not_needed=stages_not_needed(config),
             span=span,
+            waiting_batches=unfinished,
         )
+        collected = next((row for row in rows if row.stage == COLLECT_STAGE), None)
+        if collected and rows[-1].stage == stages[-1].name and not collected.waits_for:
+            finish_batch(var, collected.summary)
     return [row.as_json() for row in rows]
 
 

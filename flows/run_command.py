@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from flows.api import ServerError, prefect_api
 from flows.config import RunConfig
 from flows.config_files import load_config
 from flows.environment import prepare_environment, var_directory
-from flows.locks import run_lock
+from flows.locks import PAGE_LOCK, lock_holder, run_lock
 from flows.outcome import Span, StageFailedError
 from flows.report import print_replies
 from flows.stages import pipeline_stages
@@ -30,7 +30,9 @@ EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
 PLAIN_ERRORS = (InputError, OSError, FloatingPointError)
 
 
-def run_pipeline(config_name: str, overrides: Sequence[str], first: str, last: str) -> int:
+def run_pipeline(
+    config_name: str, overrides: Sequence[str], first: str, last: str, *, wait: bool = False
+) -> int:
     """Run the pipeline and print how it went.
 
     Args:
@@ -38,6 +40,7 @@ def run_pipeline(config_name: str, overrides: Sequence[str], first: str, last: s
         overrides: `key=value` texts.
         first: Stage to make again, with those after it; empty for none.
         last: Stage to stop after; empty for the last.
+        wait: Wait for another run to end, instead of refusing.
 
     Returns:
         The exit code.
@@ -51,7 +54,7 @@ def run_pipeline(config_name: str, overrides: Sequence[str], first: str, last: s
     check_user_files(config)
     again = _command(config_name, overrides, last)
     prepare_environment(var)
-    with run_lock(var), _sigterm_as_interrupt():
+    with run_lock(var, wait=wait), _sigterm_as_interrupt():
         try:
             with prefect_api() as wait_for_api:
                 rows = _run_flow(wait_for_api, config, first, last)
@@ -67,11 +70,36 @@ def run_pipeline(config_name: str, overrides: Sequence[str], first: str, last: s
         except OSError as error:
             raise InputError(f"{error}. When it is mended, continue with: {again}") from None
     print_rows(rows)
-    if not last:
+    gate = next((row["summary"] for row in rows if row["summary"].get("waits_for")), None)
+    if gate is not None:
+        sys.stdout.write(waiting_text(gate, lock_holder(var / PAGE_LOCK), again))
+    elif not last:
         print_replies(config.name)
         sys.stdout.write(f"\nAll figures, with their intervals:  {program()} report\n")
     sys.stdout.write(f"The MLflow and Prefect pages of this run:  {program()} ui\n")
     return 0
+
+
+def waiting_text(gate: Mapping[str, Any], page: str | None, again: str) -> str:
+    """What a person does while a run waits for rankings.
+
+    Args:
+        gate: Summary of the stage that waits.
+        page: Address of the ranking page, None where it is not up.
+        again: The command that continues the run.
+    """
+    if page:
+        where = f"Rank here, with your own link ({program()} annotators list):  {page}\n"
+    else:
+        where = f"Rank in the page that this starts; it prints the link:  {program()} annotate\n"
+    return (
+        f"\nWaiting for rankings: {gate['waits_for']} (batch {gate['batch_id']}).\n"
+        "Nothing runs meanwhile; the machine may be switched off.\n"
+        f"{where}"
+        "While the page is up, it starts the rest of the run when enough have come.\n"
+        f"What is there so far:  {program()} status\n"
+        f"Go on by hand:  {again}\n"
+    )
 
 
 def _run_flow(

@@ -3,9 +3,10 @@
 Omitted on purpose: which stages there are (flows/stages.py) and what they do (tasks/).
 """
 
+import hashlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,8 @@ def run_stages(
 ) -> list[StageRow]:
     """Do the stages in their order; the caller is a Prefect flow.
 
+    A stage whose summary has `waits_for` is the last one: those after it are "waiting".
+
     Args:
         stages: The table.
         config: The run's config.
@@ -63,6 +66,9 @@ def run_stages(
         _say(row)
         if stage.name == span.last:
             break
+        if row.waits_for:
+            run.rows += _waiting(stages[index + 1 :], span.last, row.waits_for)
+            break
     return run.rows
 
 
@@ -86,7 +92,8 @@ class _Run:
         inputs = _inputs_of(stage, self.refs)
         order = order_stage(stage, self.config, inputs, self.source)
         upstream = {name: self.records[name] for name, ref in inputs.items() if ref is not None}
-        outcome = run_stage(order, self.shop, upstream, refresh=refresh)
+        outside = stage.reads_outside is not None and stage.reads_outside(order.config)
+        outcome = run_stage(order, self.shop, upstream, refresh=refresh or outside)
         self.refs[stage.name] = outcome.record.ref
         self.records[stage.name] = outcome.record.as_json()
         return StageRow(
@@ -107,15 +114,30 @@ def run_tracked(
     flow_run_id: str,
     not_needed: Mapping[str, str] | None = None,
     span: Span | None = None,
+    waiting_batches: Collection[str] = (),
 ) -> list[StageRow]:
-    """`run_stages` under an MLflow parent run; sweeps before it, notes the finished run after."""
+    """`run_stages` under an MLflow parent run; sweeps before it, notes the finished run after.
+
+    The parent of a run that waits stays open, and the next run of the same config goes on with it.
+    """
     machine = measure_machine()
     shop.store.sweep()
-    params = flatten(config.model_dump(mode="json"))
-    shop.tracker.open_run(config.name, params, {"prefect.flow_run_id": flow_run_id})
+    key = hashlib.sha256(shop.run_config.encode()).hexdigest()[:16]
+    shop.tracker.open_run(
+        config.name,
+        flatten(config.model_dump(mode="json")),
+        {"prefect.flow_run_id": flow_run_id},
+        key=key,
+        waiting_batches=waiting_batches,
+    )
     status = "KILLED"
     try:
         rows = run_stages(stages, config, shop, source, not_needed=not_needed, span=span)
+        gate = next((row for row in rows if row.waits_for), None)
+        if gate is not None:
+            shop.tracker.leave_open(key, str(gate.summary["batch_id"]), gate.waits_for)
+            status = "RUNNING"
+            return rows
         append_run(
             shop.var,
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -130,7 +152,8 @@ def run_tracked(
         status = "FAILED"
         raise
     finally:
-        shop.tracker.close_run(status)
+        if status != "RUNNING":
+            shop.tracker.close_run(status)
     return rows
 
 
@@ -147,6 +170,13 @@ def _inputs_of(
         if ref is None and not stage.inputs[name]:
             raise InputError(f"stage {stage.name} needs {name}, which this config leaves out")
     return inputs
+
+
+def _waiting(stages: Sequence[Stage], last: str, why: str) -> list[StageRow]:
+    """Rows of stages, up to the one named `last`, that a gate before them holds back."""
+    names = [stage.name for stage in stages]
+    end = names.index(last) + 1 if last else len(names)
+    return [StageRow(stage=name, state="waiting", why=why) for name in names[:end]]
 
 
 def _since(start: float) -> float:

@@ -3,7 +3,11 @@
 from typing import TYPE_CHECKING
 
 from tasks.build_pairs import build_pairs
-from tasks.collect_rankings import collect_rankings
+from tasks.collect_rankings import (
+    collect_rankings,
+    nothing_decided_since,
+    ranked_by_people,
+)
 from tasks.evaluate import evaluate
 from tasks.generate_responses import generate_responses
 from tasks.pretrain import pretrain
@@ -22,20 +26,16 @@ if TYPE_CHECKING:
 
 def pipeline_stages() -> tuple[Stage, ...]:
     """Every stage, each after those that it reads."""
-    bodies = (
-        split,
-        pretrain,
-        sft,
-        sample_prompts,
-        generate_responses,
-        collect_rankings,
-        build_pairs,
-        train_reward_model,
-        train_dpo,
-        train_policy,
-        evaluate,
+    before = (split, pretrain, sft, sample_prompts, generate_responses)
+    after = (build_pairs, train_reward_model, train_dpo, train_policy, evaluate)
+    return (
+        *(stage_of(body) for body in before),
+        stage_of(
+            collect_rankings, still_holds=nothing_decided_since, reads_outside=ranked_by_people
+        ),
+        *(stage_of(body) for body in after),
+        stage_of(register, still_holds=still_registered),
     )
-    return (*(stage_of(body) for body in bodies), stage_of(register, still_holds=still_registered))
 
 
 def stages_not_needed(config: "RunConfig") -> dict[str, str]:

@@ -9,7 +9,13 @@ from rich.table import Table
 from flows.notices import notices
 from flows.words import console, plain
 
-_STYLES = {"failed": "red", "rebuilt": "yellow", "made": "green", "cached": "cyan"}
+_STYLES = {
+    "failed": "red",
+    "rebuilt": "yellow",
+    "waiting": "yellow",
+    "made": "green",
+    "cached": "cyan",
+}
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]]) -> None:

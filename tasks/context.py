@@ -43,6 +43,8 @@ class StageContext:
         checkpoints: Directory for the checkpoints of this very work; it outlives a death and goes
             when the artifact is there.
         log: Where metrics, tables, plots and datasets go.
+        run_config: The whole config of the run as JSON, for what has to start the rest of it
+            later. It is in no cache key: no payload may depend on it.
     """
 
     out: Path
@@ -52,6 +54,7 @@ class StageContext:
     var: Path
     checkpoints: Path
     log: StageLog
+    run_config: str = "{}"
 
     def progress(
         self, items: Iterable[Item], description: str, *, total: int | None = None

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
 from tasks.artifacts import ArtifactDamagedError, ArtifactError
-from tasks.produce import Workshop, produce
+from tasks.produce import Workshop, holds_outside, produce
 from tasks.stage import Order, StageRecord
 
 logger = logging.getLogger(__name__)
@@ -119,9 +119,8 @@ def _is_usable(order: Order, record: StageRecord, shop: Workshop) -> bool:
         if isinstance(error, ArtifactDamagedError):
             shop.store.set_aside(record.ref)
         return False
-    still_holds = order.stage.still_holds
-    if still_holds is not None and not still_holds(shop.var, record.summary):
-        logger.warning("what %s left outside its artifact is gone; making it again", record.kind)
+    if not holds_outside(order, record, shop.var):
+        logger.warning("what %s left outside its artifact changed; making it again", record.kind)
         return False
     return True
 

@@ -34,12 +34,14 @@ class Workshop:
         store: The artifact store.
         tracker: MLflow.
         record_artifact: Writes the ledger's row about an artifact; called once per execution.
+        run_config: The whole config of the run as JSON, see StageContext.
     """
 
     var: Path
     store: ArtifactStore
     tracker: Tracker
     record_artifact: Callable[[StageRecord, Order], None]
+    run_config: str = "{}"
 
 
 def produce(order: Order, shop: Workshop, *, refresh: bool = False) -> StageRecord:
@@ -68,7 +70,7 @@ def produce(order: Order, shop: Workshop, *, refresh: bool = False) -> StageReco
     try:
         start = time.monotonic()
         with shop.tracker.live_metrics(run_id, log.directory / "metrics.jsonl"):
-            summary = _call_body(order, shop.var, payload, log, inputs)
+            summary = _call_body(order, shop, payload, log, inputs)
         seconds = round(time.monotonic() - start, 3)
         log.summary(summary)
         log_inputs(log, {n: path for n, path in inputs.items() if path is not None})
@@ -96,7 +98,7 @@ def produce(order: Order, shop: Workshop, *, refresh: bool = False) -> StageReco
 
 
 def find_finished(order: Order, shop: Workshop) -> StageRecord | None:
-    """The record of a whole artifact that was made under the order's key, None without one."""
+    """The record of a whole artifact that was made under the order's key and holds, else None."""
     pattern = f"{order.stage.name}/*.made/{order.key.hex[:16]}/made.json"
     for path in shop.store.root.glob(pattern):
         made = json.loads(path.read_text(encoding="utf-8"))
@@ -112,9 +114,15 @@ def find_finished(order: Order, shop: Workshop) -> StageRecord | None:
             shop.store.load(record.ref)
         except ArtifactError:
             continue
-        if record.cache_key == order.key.hex:
+        if record.cache_key == order.key.hex and holds_outside(order, record, shop.var):
             return record
     return None
+
+
+def holds_outside(order: Order, record: StageRecord, var: Path) -> bool:
+    """Whether what the stage left outside its artifact is still as it left it."""
+    still_holds = order.stage.still_holds
+    return still_holds is None or still_holds(var, record.summary)
 
 
 def _prepare(scratch: Path) -> tuple[Path, StageLog]:
@@ -141,7 +149,7 @@ def sweep_checkpoints(var: Path) -> None:
 
 
 def _call_body(
-    order: Order, var: Path, payload: Path, log: StageLog, inputs: dict[str, Path | None]
+    order: Order, shop: Workshop, payload: Path, log: StageLog, inputs: dict[str, Path | None]
 ) -> Summary:
     if order.uses_torch:
         import torch
@@ -154,9 +162,10 @@ def _call_body(
         seed=order.seed,
         threads=order.threads,
         device=order.device,
-        var=var,
-        checkpoints=checkpoints_of(order, var),
+        var=shop.var,
+        checkpoints=checkpoints_of(order, shop.var),
         log=log,
+        run_config=shop.run_config,
     )
     return order.stage.body(context, order.config, **inputs)
 

@@ -29,12 +29,16 @@ class Stage:
         inputs: {name of a stage whose payload the body reads: whether a run may lack it}.
         still_holds: Tells from var/ and the stage's summary whether what the body left outside
             its artifact is still there; None where it leaves nothing.
+        reads_outside: Tells from the stage's config whether the body reads what no cache key
+            knows, such as the answers of people: it then runs in every run. Equal bytes keep
+            the artifact, so the stages after it stay cached.
     """
 
     body: Body
     config_type: type[Any]
     inputs: dict[str, bool]
     still_holds: Callable[[Path, Summary], bool] | None = None
+    reads_outside: Callable[[Any], bool] | None = None
 
     @property
     def name(self) -> str:
@@ -52,8 +56,13 @@ class Stage:
         return self.config_type(**sections)
 
 
-def stage_of(body: Body, *, still_holds: Callable[[Path, Summary], bool] | None = None) -> Stage:
-    """Read a stage off its body's signature.
+def stage_of(
+    body: Body,
+    *,
+    still_holds: Callable[[Path, Summary], bool] | None = None,
+    reads_outside: Callable[[Any], bool] | None = None,
+) -> Stage:
+    """Read a stage off its body's signature; the rest is as in Stage.
 
     Raises:
         TypeError: The signature is not `(context, config: <dataclass>, *, <stage>: Path, ...)`.
@@ -73,7 +82,13 @@ def stage_of(body: Body, *, still_holds: Callable[[Path, Summary], bool] | None 
                 "Path | None that names the stage it comes from"
             )
         inputs[parameter.name] = hint != Path
-    return Stage(body=body, config_type=config_type, inputs=inputs, still_holds=still_holds)
+    return Stage(
+        body=body,
+        config_type=config_type,
+        inputs=inputs,
+        still_holds=still_holds,
+        reads_outside=reads_outside,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

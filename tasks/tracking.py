@@ -12,7 +12,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ RUN_FILE = "mlflow.json"
 _BATCH = {"metrics": 1000, "params": 100}
 _MAX_PARAM_CHARACTERS = 6000
 _LOGGED = "rlhf.logged"
+# Tags of a parent that is open while people rank: the key of its config, their batch, what for.
+_WAITING, _BATCH_ID, _WAITS_FOR = "rlhf.waiting", "rlhf.batch", "rlhf.waits_for"
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -67,17 +70,29 @@ class Tracker:
         self.parent = ""
 
     def open_run(
-        self, name: str, params: Mapping[str, JSON], tags: Mapping[str, str] | None = None
+        self,
+        name: str,
+        params: Mapping[str, JSON],
+        tags: Mapping[str, str] | None = None,
+        *,
+        key: str = "",
+        waiting_batches: Collection[str] = (),
     ) -> None:
-        """Close what killed runs left open, and start the parent run.
+        """Close what killed runs left open, and start the parent run, or go on with one that waits.
 
         Args:
             name: Name of the run for people.
             params: Every parameter of the config under its dotted key.
             tags: Links to the Prefect run and the like.
+            key: Names the config: a run that waits under the same key is opened again.
+            waiting_batches: Batches that no run has finished. Runs that wait for others are closed.
         """
         self._try("open the tracking store", self._connect)
-        self._try("close runs of killed processes", self._sweep)
+        waits = self._try("close old runs", lambda: self._sweep(key, waiting_batches)) or ""
+        if waits:
+            self.parent = waits
+            self._try("open the run again", lambda: self._reopen(waits, tags or {}))
+            return
         self.parent = self._try("start the run", lambda: self._create(name, tags or {})) or ""
         if self.parent:
             self._try("log parameters", lambda: self._log_params(self.parent, params))
@@ -86,6 +101,12 @@ class Tracker:
         """End the parent run: FINISHED, FAILED or KILLED."""
         if self.parent:
             self._try("end the run", lambda: self._client.set_terminated(self.parent, status))
+
+    def leave_open(self, key: str, batch_id: str, waits_for: str) -> None:
+        """Mark the parent as waiting for people instead of ending it; `key` as in `open_run`."""
+        tags = {_BATCH_ID: batch_id, _WAITS_FOR: waits_for, _WAITING: key}
+        if self.parent:
+            self._try("mark the run as waiting", lambda: self._set_tags(self.parent, tags))
 
     def start_stage(self, stage: str, cache_key: str) -> str:
         """Start a child run. Returns its id, empty where MLflow fails."""
@@ -136,7 +157,8 @@ class Tracker:
         if not self.parent:
             return
         link = json.dumps({"state": state, "run_id": run_id, "sha256": sha256})
-        numbers = [_summary_line(stage, summary)]
+        # The time decides which value counts where a run that waited links a stage again.
+        numbers = [_summary_line(stage, summary) | {"time_ms": time.time_ns() // 1_000_000}]
         self._try(
             f"link {stage}", lambda: self._client.set_tag(self.parent, f"stage.{stage}", link)
         )
@@ -163,11 +185,29 @@ class Tracker:
         self._experiment = open_experiment(client, self._var)
         self._client = client
 
-    def _sweep(self) -> None:
+    def _sweep(self, key: str, waiting_batches: Collection[str]) -> str:
+        """Close our open runs but those that wait. Returns that which waits under `key`, or ""."""
         mine = f"tags.`rlhf.owner` = '{self._owner}' and attributes.status = 'RUNNING'"
+        ours = ""
         for run in self._client.search_runs([self._experiment], mine):
-            self._client.set_tag(run.info.run_id, "rlhf.swept", "its process was killed")
-            self._client.set_terminated(run.info.run_id, "KILLED")
+            waits = run.data.tags.get(_WAITING)
+            if waits and waits == key and not ours:
+                ours = str(run.info.run_id)
+            elif not waits or run.data.tags.get(_BATCH_ID) not in waiting_batches:
+                why = "its batch is finished or gone" if waits else "its process was killed"
+                self._client.set_tag(run.info.run_id, "rlhf.swept", why)
+                self._client.set_terminated(run.info.run_id, "KILLED")
+        return ours
+
+    def _reopen(self, run_id: str, tags: Mapping[str, str]) -> None:
+        # From here on a death of this process leaves a run like any other.
+        self._client.delete_tag(run_id, _WAITING)
+        self._client.delete_tag(run_id, _WAITS_FOR)
+        self._set_tags(run_id, tags)
+
+    def _set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        for name, value in tags.items():
+            self._client.set_tag(run_id, name, value)
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         run = self._client.create_run(
@@ -229,8 +269,7 @@ class Tracker:
             "mlflow.note.content": f"Payload: [{record['payload']}]({payload})",
             _LOGGED: "whole",
         }
-        for key, value in tags.items():
-            self._client.set_tag(run_id, key, value)
+        self._set_tags(run_id, tags)
         self._client.set_terminated(run_id, "FINISHED")
         write_json(made / RUN_FILE, {"run_id": run_id})
 

@@ -30,21 +30,26 @@ class ToyConfig(BaseModel, frozen=True):
 
 
 @flow(name="toy")
-def toy_flow(config: ToyConfig, var: str, root: str, first: str, last: str) -> list[dict[str, Any]]:
+def toy_flow(
+    config: ToyConfig, var: str, root: str, span: Span, waiting: tuple[str, ...]
+) -> list[dict[str, Any]]:
     flow_run_id = str(runtime.flow_run.id)
     shop = Workshop(
         var=Path(var),
         store=ArtifactStore(root=Path(var) / "artifacts"),
         tracker=Tracker(Path(var)),
         record_artifact=ledger_of(Path(var), flow_run_id),
+        run_config=config.model_dump_json(),
     )
+    asked = stage_of(scaled, reads_outside=lambda own: own.scale.by_people)
     rows = run_tracked(
-        [stage_of(numbers), stage_of(scaled), stage_of(total)],
+        [stage_of(numbers), asked, stage_of(total)],
         config,
         shop,
         SourceTree(root=Path(root), packages=("toy",)),
         flow_run_id=flow_run_id,
-        span=Span(first=first, last=last),
+        span=span,
+        waiting_batches=waiting,
     )
     return [row.as_json() for row in rows]
 
@@ -55,10 +60,14 @@ def run_toy(
     root: Path | None = None,
     first: str = "",
     last: str = "",
+    *,
+    waiting: tuple[str, ...] = (),
 ) -> dict[str, str]:
     """Run once; returns {stage: state}."""
     root = root or Path(__file__).parent
-    rows = toy_flow(config or ToyConfig(), str(var), str(root), first, last)
+    rows = toy_flow(
+        config or ToyConfig(), str(var), str(root), Span(first=first, last=last), waiting
+    )
     return {row["stage"]: row["state"] for row in rows}
 
 

@@ -41,10 +41,16 @@ def scaled(context: StageContext, config: ScaleSections, *, numbers: Path) -> Su
     _note(context, "scaled")
     if (context.var / "break").exists():
         raise RuntimeError("the toy broke")
+    if config.scale.by_people and not (context.var / "answer").exists():
+        _write(context.out / "scaled.jsonl", [])
+        return {"waits_for": "1 answer", "batch_id": "b_toy"}
     values = torch.tensor([row["value"] for row in _read(numbers / "numbers.jsonl")])
     for step in context.progress(range(3), "scaling"):
         context.log.metrics(step, {"toy/loss": 1.0 / (step + 1)})
-    products = (values * config.scale.factor).tolist()
+    factor = config.scale.factor
+    if config.scale.by_people:
+        factor = float((context.var / "answer").read_text())
+    products = (values * factor).tolist()
     _write(context.out / "scaled.jsonl", [{"value": int(value)} for value in products])
     return {"largest": float(max(products)), "threads": torch.get_num_threads()}
 

@@ -11,3 +11,4 @@ class NumbersConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleConfig:
     factor: float = 2.0
+    by_people: bool = False
