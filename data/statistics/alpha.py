@@ -29,26 +29,31 @@ def krippendorff_alpha(ratings: Columns, resamples: Resamples) -> Figure:
     weight = ratings["times"] / (ratings["count_raters"] - 1)
     width = int(max(ratings["first_rank"].max(), ratings["second_rank"].max())) + 1
     cell = ratings["first_rank"] * width + ratings["second_rank"]
-    total, mean, resampled = 0.0, 0.0, np.zeros(len(resamples.weights))
-    resampled_total = np.zeros_like(resampled)
+    total, value = 0.0, 0.0
+    resampled_total, resampled = np.zeros((2, len(resamples.weights)))
     weights = np.zeros(resamples.num_groups)
     for count_responses in np.unique(ratings["count_responses"]):
         mine = ratings["count_responses"] == count_responses
-        sums = resamples.by_group(
-            ratings["family_number"][mine], cell[mine], width**2, weight[mine]
-        )
-        whole = sums.sum(0).reshape(1, width, width)
+        family = ratings["family_number"][mine]
+        sums = resamples.by_group(family, cell[mine], width**2, weight[mine])
+        whole = sums.sum(0).reshape(width, width)
+        if np.isnan(ordinal_alpha(whole)):
+            continue
         drawn = (resamples.weights @ sums).reshape(-1, width, width)
-        mean += float(whole.sum() * ordinal_alpha(whole)[0])
-        total += float(whole.sum())
-        resampled += drawn.sum((1, 2)) * ordinal_alpha(drawn)
+        total += whole.sum()
+        value += whole.sum() * ordinal_alpha(whole)
         resampled_total += drawn.sum((1, 2))
+        resampled += drawn.sum((1, 2)) * ordinal_alpha(drawn)
         weights += sums.sum(1)
-    if np.isnan(mean):
-        return Figure(n=round(total))
-    clusters = int(np.count_nonzero(weights))
-    resampled /= resampled_total
-    return interval(mean / total, resampled, clusters=clusters, n=round(total), bounds=(-1.0, 1.0))
+    if not total:
+        return Figure()
+    return interval(
+        float(value / total),
+        resampled / resampled_total,
+        clusters=int(np.count_nonzero(weights)),
+        n=round(total),
+        bounds=(-1.0, 1.0),
+    )
 
 
 def ordinal_alpha(coincidences: Floats) -> Floats:

@@ -19,7 +19,7 @@ class Figure:
 
     Attributes:
         value: None where there is no data.
-        low: Lower end; None where the data allow no interval, as one family alone.
+        low: Lower end; None where the data are of too few families for an interval.
         high: Upper end; None where `low` is.
         n: Number of things that `value` is a mean or share of.
     """

@@ -6,7 +6,8 @@ distribution [1]: its pairs count that much in a resample, in every figure at on
 annotator is thereby resampled over that annotator's families, none of which is ever missing.
 
 With few families resamples vary too little. The tails are therefore cut by the quantiles that make
-the interval of a mean that of Student's t [2].
+the interval of a mean that of Student's t [2], and fewer than five families give no interval: no
+resample of four reaches far enough.
 
 Omitted on purpose: more resamples where there are very many families. They are put into at most
 2,048 groups at random, which estimates the same variance with an error of 1.6 %.
@@ -34,6 +35,7 @@ Numbers = NDArray[np.int64] | NDArray[np.float64]
 
 NUM_RESAMPLES = 2000
 MAX_GROUPS = 2048
+MIN_CLUSTERS = 5
 _OWNERS_AT_ONCE = 256
 
 
@@ -183,6 +185,8 @@ def interval(
         bounds: The least and the greatest possible value.
     """
     if np.ptp(resampled) > 1e-12:
+        if clusters < MIN_CLUSTERS:
+            return Figure(value=float(value), n=n)
         low, high = np.quantile(resampled, _tails(clusters)).tolist()
         return Figure(value=float(value), low=min(low, value), high=max(high, value), n=n)
     least, greatest = bounds
@@ -196,8 +200,6 @@ def interval(
 
 def _tails(clusters: int) -> tuple[float, float]:
     """Quantiles of the resamples that end a 95 % interval."""
-    if clusters < 2:
-        return 0.0, 1.0
     # Resamples vary as 1 / (clusters + 1), the mean as 1 / (clusters - 1).
     wider = math.sqrt((clusters + 1) / (clusters - 1))
     tail = float(ndtr(-wider * stdtrit(clusters - 1, 0.975)))
