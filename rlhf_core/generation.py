@@ -61,11 +61,7 @@ def generate(
             next_logits, state = policy(tokens.unsqueeze(1), None, state)
             logits = next_logits.squeeze(1)
         policy_now = token_logits(logits, temperature=temperature, pad_id=pad_id).softmax(-1)
-        if not policy_now.isfinite().all():
-            raise DivergedError(
-                "the policy's probabilities are not finite; lower the learning rate"
-            )
-        tokens = torch.multinomial(policy_now, 1, generator=generator).squeeze(1)
+        tokens = _draw(policy_now, generator)
         for row, token in zip(active.tolist(), tokens.tolist(), strict=True):
             rows[row].append(token)
         going_on = (tokens != eos_id).nonzero().squeeze(1)
@@ -127,3 +123,19 @@ def _prefill(
     ids, lengths = (x.to(policy.device) for x in pad_right(prompts, pad_id))
     hidden, state = policy.encode(ids, lengths)
     return state, policy.head(last_real(hidden, lengths))
+
+
+def _draw(probabilities_BV: Tensor, generator: Generator) -> Tensor:
+    """A token a row (B,): where the cumulative probability passes a uniform number.
+
+    In float64: a float32 number of 24 bits could not draw what is rarer than 6e-8.
+
+    Raises:
+        DivergedError: If a probability is not finite.
+    """
+    cumulative = probabilities_BV.cumsum(-1, dtype=torch.float64)
+    total = cumulative[:, -1:]
+    if not total.isfinite().all():
+        raise DivergedError("the policy's probabilities are not finite; lower the learning rate")
+    uniform = torch.rand(total.shape, generator=generator, dtype=total.dtype, device=total.device)
+    return torch.searchsorted(cumulative, uniform * total, right=True).squeeze(1)

@@ -4,11 +4,12 @@ Parameter names and shapes are those of the official checkpoints (x070). The sta
 right-padded sequence is that of its last real token, so a ragged batch of prompts prefilled at
 once gives the states of one-by-one prefill.
 
-Shapes: B batch, T tokens, C channels, H heads, N head size, D layers, V vocabulary.
+Shapes: B batch, T tokens, C channels, H heads, N head size, V vocabulary.
 
 Omitted on purpose: RWKV-4 to 6, dropout (PPO needs none), weight tying.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
@@ -22,25 +23,28 @@ from rlhf_core.rwkv.time_mix import TimeMix
 
 
 class RWKVState(NamedTuple):
-    """What the model carries from token to token, of constant size.
+    """What the model carries from token to token, of constant size; one tensor a layer.
 
     Attributes:
-        time_shift: Last normed input of time mixing, (D, B, C).
-        wkv: WKV state as [value, key], float32 (D, B, H, N, N).
-        channel_shift: Last normed input of channel mixing, (D, B, C).
+        time_shift: Last normed input of time mixing, (B, C).
+        wkv: WKV state as [value, key], float32 (B, H, N, N).
+        channel_shift: Last normed input of channel mixing, (B, C).
     """
 
-    time_shift: Tensor
-    wkv: Tensor
-    channel_shift: Tensor
+    time_shift: tuple[Tensor, ...]
+    wkv: tuple[Tensor, ...]
+    channel_shift: tuple[Tensor, ...]
 
     def select(self, rows: Tensor) -> "RWKVState":
         """The states of the given batch rows (int64 indices, repeats allowed)."""
-        return RWKVState(*(x.index_select(1, rows) for x in self))
+        return self._each(lambda x: x.index_select(0, rows))
 
     def repeat(self, num_copies: int) -> "RWKVState":
         """Each row `num_copies` times in a row: a prompt's state forked for K responses."""
-        return RWKVState(*(x.repeat_interleave(num_copies, dim=1) for x in self))
+        return self._each(lambda x: x.repeat_interleave(num_copies, dim=0))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "RWKVState":
+        return RWKVState(*(tuple(map(change, part)) for part in self))
 
 
 class Block(nn.Module):
@@ -81,13 +85,11 @@ class RWKV(Backbone):
     def initial_state(self, batch_size: int) -> RWKVState:
         """The state before any token."""
         config, weight = self.config, self.emb.weight
-        layers, heads, size = config.num_layers, config.num_heads, config.head_size
-        wkv_dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
-        return RWKVState(
-            weight.new_zeros(layers, batch_size, config.dim),
-            weight.new_zeros(layers, batch_size, heads, size, size, dtype=wkv_dtype),
-            weight.new_zeros(layers, batch_size, config.dim),
-        )
+        heads, size = config.num_heads, config.head_size
+        shift = weight.new_zeros(batch_size, config.dim)
+        dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
+        wkv = weight.new_zeros(batch_size, heads, size, size, dtype=dtype)
+        return RWKVState(*((x,) * config.num_layers for x in (shift, wkv, shift)))
 
     def encode(
         self,
@@ -123,5 +125,4 @@ class RWKV(Backbone):
                 carried.append(
                     (last_real(time_input, lengths_B), wkv, last_real(channel_input, lengths_B))
                 )
-        new_state = RWKVState(*(torch.stack(part) for part in zip(*carried, strict=True)))
-        return self.ln_out(x), new_state
+        return self.ln_out(x), RWKVState(*zip(*carried, strict=True))

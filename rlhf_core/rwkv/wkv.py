@@ -57,69 +57,72 @@ def wkv_sequential(inputs: WKVInputs, state: Tensor) -> tuple[Tensor, Tensor]:
     """
     r, log_w, k, v, kk, a = (at_least_float32(x) for x in inputs)
     w, b, state = log_w.exp(), kk * a, state.to(r)
+    # [k; b] are the keys of a step's change, whose values are [v, removed].
+    keys, readers = torch.stack([k, -b], dim=-2), torch.stack([kk, w * r], dim=-1)
     outputs = []
     for t in range(r.shape[1]):
-        removed = state @ kk[:, t].unsqueeze(-1)
-        state = (
-            state * w[:, t].unsqueeze(-2)
-            - removed * b[:, t].unsqueeze(-2)
-            + v[:, t].unsqueeze(-1) * k[:, t].unsqueeze(-2)
-        )
-        outputs.append((state @ r[:, t].unsqueeze(-1)).squeeze(-1))
+        # Decoding takes as long as it takes to read and write S: it is read once, since
+        # S_t r_t = S_{t-1} (w_t r_t) + the change times r_t, and changed in place after its decay.
+        removed, kept = (state @ readers[:, t]).unbind(-1)
+        values = torch.stack([v[:, t], removed], dim=-1)
+        change = values @ (keys[:, t] @ r[:, t].unsqueeze(-1))
+        outputs.append(kept + change.squeeze(-1))
+        decayed = (state * w[:, t].unsqueeze(-2)).flatten(0, 1)
+        state = decayed.baddbmm_(values.flatten(0, 1), keys[:, t].flatten(0, 1)).view_as(state)
     return torch.stack(outputs, dim=1), state
 
 
 def wkv_chunked(inputs: WKVInputs, state: Tensor, *, chunk_size: int = 16) -> tuple[Tensor, Tensor]:
     """The same map, parallel over the tokens of a chunk; arguments as `wkv_sequential`.
 
-    Inside a chunk, with c_t the cumulative log decay and U_t = S_{t-1} (-kk_t), the rows of U solve
-    the unit lower triangular system (I - A) U = (-kk e^e) S_0^T + A_k V, e_t = c_t - log w_t.
-    Decays enter as differences to the chunk's middle, so that no factor leaves float32.
+    Inside a chunk, with c_t the cumulative log decay and U_t = -S_{t-1} kk_t, the rows of U solve
+    the unit lower triangular system (I + A_b) U = -(kk e^e) S_0^T - A_k V: e_t = c_t - log w_t, and
+    A_b, A_k are the products of kk with the keys before it. Decays enter as differences to the
+    chunk's middle, so that no factor leaves float32; which point that is changes nothing, so no
+    gradient flows through it.
     """
-    num_tokens, size = inputs.r.shape[1], inputs.r.shape[-1]
-    padding = -num_tokens % chunk_size
-    r_GLN, log_w_GLN, k_GLN, v_GLN, kk_GLN, a_GLN = (
-        _split_chunks(at_least_float32(x), chunk_size, padding) for x in inputs
+    num_tokens = inputs.r.shape[1]
+    r_LN, log_w_LN, k_LN, v_LN, kk_LN, a_LN = (
+        _split_chunks(at_least_float32(x), chunk_size) for x in inputs
     )
-    b_GLN = kk_GLN * a_GLN
-    c = log_w_GLN.cumsum(-2)  # inclusive: decay from the chunk's start to after token t
-    e = c - log_w_GLN  # exclusive: to before token t
-    middle, end = c[..., chunk_size // 2 - 1, None, :], c[..., -1:, :]
+    c = log_w_LN.cumsum(-2)  # inclusive: decay from the chunk's start to after token t
+    end, middle = c[..., -1:, :], c[..., chunk_size // 2 - 1, None, :].detach()
     grown = (middle - c).exp()
-    queries = torch.cat([-kk_GLN * (e - middle).exp(), r_GLN * (c - middle).exp()], dim=-2)
-    keys = torch.cat([b_GLN * grown, k_GLN * grown], dim=-2)
-    scores = queries @ keys.mT  # (B, H, G, 2L, 2L): [kk; r] x [b; k]
+    queries = torch.cat([kk_LN * (c - log_w_LN - middle).exp(), r_LN * (c - middle).exp()], dim=-2)
+    keys = torch.cat([kk_LN * a_LN * grown, k_LN * grown], dim=-2)
+    scores = queries @ keys.mT  # (G, B, H, 2L, 2L): [kk; r] x [b; k]
     (removal_b, removal_k), (receptance_b, receptance_k) = (
         rows.split(chunk_size, dim=-1) for rows in scores.split(chunk_size, dim=-2)
     )
-    removal_b, removal_k = removal_b.tril(-1), removal_k.tril(-1)  # U_t reads the state before t
-    receptance_b, receptance_k = receptance_b.tril(), receptance_k.tril()  # y_t the one after
+    # U_t reads the state before token t, y_t the one after.
+    removal_b, removal_k = removal_b.tril(-1), removal_k.tril(-1)
+    receptance = torch.cat([receptance_b.tril(), receptance_k.tril()], dim=-1)
 
     # The inverse by substitution on the L x L identity, then matmuls: the right-hand side proper
     # is 8 times as wide, and batched triangular solves are slow on a CPU.
-    identity = torch.eye(chunk_size, dtype=r_GLN.dtype, device=r_GLN.device)
+    identity = torch.eye(chunk_size, dtype=c.dtype, device=c.device)
     inverse = torch.linalg.solve_triangular(
-        identity - removal_b, identity, upper=False, unitriangular=True
+        identity + removal_b, -identity, upper=False, unitriangular=True
     )
-    solved = inverse @ torch.cat([-kk_GLN * e.exp(), removal_k @ v_GLN], dim=-1)
-    u_state, u_local = solved.split(size, dim=-1)
-
-    carried = (end - c).exp()
-    k_end, b_end, w_end = k_GLN * carried, b_GLN * carried, end.exp().squeeze(-2)
-    local = v_GLN.mT @ k_end + u_local.mT @ b_end  # what a chunk adds, as [value, key]
-    keep = u_state.mT @ b_end  # [key, key]: how the incoming state is rewritten
-    state = state.to(r_GLN)
-    starts = []
-    for w_g, keep_g, local_g in zip(w_end.unbind(2), keep.unbind(2), local.unbind(2), strict=True):
-        starts.append(state)
-        state = state * w_g.unsqueeze(-2) + state @ keep_g + local_g
-    start = torch.stack(starts, dim=2)
-    u = u_state @ start.mT + u_local
-    y = receptance_k @ v_GLN + receptance_b @ u + (r_GLN * c.exp()) @ start.mT
-    return y.flatten(2, 3)[:, :, :num_tokens].transpose(1, 2), state
+    kk_start, r_start = (queries * middle.exp()).split(chunk_size, dim=-2)
+    readers = torch.cat([inverse @ kk_start, r_start], dim=-2)  # of the state before the chunk
+    u_local = (inverse @ removal_k) @ v_LN
+    keys_end = keys * (end - middle).exp()
+    state = state.to(c)
+    outputs = []
+    chunks = (readers, u_local, v_LN, receptance, end.exp(), keys_end)
+    for reader, u_own, v, receiver, decay, key in zip(*(x.unbind(0) for x in chunks), strict=True):
+        u_state, y_state = (reader @ state.mT).split(chunk_size, dim=-2)
+        values = torch.cat([u_state + u_own, v], dim=-2)
+        outputs.append(y_state + receiver @ values)
+        state = state * decay + values.mT @ key
+    y = torch.stack(outputs, dim=1).transpose(2, 3)  # (B, G, L, H, N)
+    return y.flatten(1, 2)[:, :num_tokens], state
 
 
-def _split_chunks(x_BTHN: Tensor, chunk_size: int, padding: int) -> Tensor:
-    """(B, T, H, N) to (B, H, G, L, N); zeros at the end are identity steps."""
-    padded = pad(x_BTHN, (0, 0, 0, 0, 0, padding))
-    return padded.transpose(1, 2).unflatten(2, (-1, chunk_size))
+def _split_chunks(x_BTHN: Tensor, chunk_size: int) -> Tensor:
+    """(B, T, H, N) to (G, B, H, L, N); zeros at the end are identity steps."""
+    padding = -x_BTHN.shape[1] % chunk_size
+    if padding:
+        x_BTHN = pad(x_BTHN, (0, 0, 0, 0, 0, padding))
+    return x_BTHN.unflatten(1, (-1, chunk_size)).permute(1, 0, 3, 2, 4)

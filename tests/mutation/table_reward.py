@@ -112,7 +112,7 @@ MUTANTS = [
         ),
         (
             "state.select(owners)",
-            "type(state)(*(x.detach() for x in state.select(owners)))",
+            "type(state)(*(tuple(y.detach() for y in x) for x in state.select(owners)))",
             "no gradient flows through the shared prompt",
             (FORKED,),
         ),

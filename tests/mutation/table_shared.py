@@ -283,8 +283,8 @@ MUTANTS = [
             ("rwkv/test_model.py::test_ragged_prefill_and_decode_is_one_by_one", "i03"),
         ),
         (
-            "x.repeat_interleave(num_copies, dim=1)",
-            "x.repeat(1, num_copies, *[1] * (x.ndim - 2))",
+            "x.repeat_interleave(num_copies, dim=0)",
+            "x.repeat(num_copies, *[1] * (x.ndim - 1))",
             "forked states in another order than their rows",
             ("rwkv/test_model.py::test_forked_states_go_their_own_ways",),
         ),

@@ -144,4 +144,4 @@ def test_the_state_is_that_of_the_official_package(runs: dict[str, Run], name: s
             for part, ours in enumerate(state):
                 expected = theirs[f"{row}/state/{parts * layer + part}"]
                 scale = max(float(expected.abs().max()), 1.0)
-                assert_close(ours[layer, 0], expected, atol=1e-5 * scale, rtol=0)
+                assert_close(ours[layer][0], expected, atol=1e-5 * scale, rtol=0)

@@ -22,6 +22,11 @@ from tests.unit.rlhf_core.builders import (
 LENGTHS = [5, 1, 9, 4]
 
 
+def stacked(state: RWKVState) -> list[torch.Tensor]:
+    """The three parts of a state with their layers as one tensor each, (D, B, ...)."""
+    return [torch.stack(part) for part in state]
+
+
 def oracle_run(policy: RWKV, ids: list[int]) -> tuple[np.ndarray, list[oracle.LayerState]]:
     weights = {name: value.double().numpy() for name, value in policy.state_dict().items()}
     config = policy.config
@@ -40,7 +45,7 @@ def test_logits_and_state_are_those_of_the_equations(dtype: torch.dtype, atol: f
     assert np.abs(expected).max() > 0.5
     assert_close(logits[0].double().numpy(), expected, atol=atol, rtol=0)
     for name in RWKVState._fields:
-        ours = getattr(carried, name)[:, 0].double().numpy()
+        ours = torch.stack(getattr(carried, name))[:, 0].double().numpy()
         theirs = np.stack([getattr(layer, name) for layer in state])
         assert_close(ours, theirs, atol=atol, rtol=0)
 
@@ -150,7 +155,9 @@ def test_padding_changes_neither_logits_nor_state(padding: int) -> None:
     for row, tokens in enumerate(rows):
         expected, end = policy(torch.tensor([tokens]))
         assert_close(logits[row, : len(tokens)], expected[0], atol=1e-10, rtol=0)
-        assert_close([x[:, row] for x in state], [x[:, 0] for x in end], atol=1e-10, rtol=0)
+        assert_close(
+            [x[:, row] for x in stacked(state)], [x[:, 0] for x in stacked(end)], atol=1e-10, rtol=0
+        )
 
 
 def test_ragged_prefill_and_decode_is_one_by_one() -> None:
@@ -173,7 +180,9 @@ def test_ragged_continuation_from_a_state() -> None:
     _, state = policy(*pad_right(second, PAD), state)
     for row in range(3):
         _, end = policy(torch.tensor([[*first[row], *second[row]]]))
-        assert_close([x[:, row] for x in state], [x[:, 0] for x in end], atol=1e-10, rtol=0)
+        assert_close(
+            [x[:, row] for x in stacked(state)], [x[:, 0] for x in stacked(end)], atol=1e-10, rtol=0
+        )
 
 
 def test_forked_states_go_their_own_ways() -> None:
@@ -182,10 +191,10 @@ def test_forked_states_go_their_own_ways() -> None:
     prompts = token_rows(0, [4, 2])
     _, state = policy(*pad_right(prompts, PAD))
     forked = state.repeat(3)
-    before = [x.clone() for x in forked]
+    before = [x.clone() for x in stacked(forked)]
     tokens = torch.tensor([[2], [3], [4], [5], [6], [7]])
     logits, _ = policy(tokens, None, forked)
-    assert all(torch.equal(x, y) for x, y in zip(forked, before, strict=True))
+    assert all(torch.equal(x, y) for x, y in zip(stacked(forked), before, strict=True))
     for row in range(6):
         whole, _ = policy(torch.tensor([[*prompts[row // 3], int(tokens[row])]]))
         assert_close(logits[row, 0], whole[0, -1], atol=1e-10, rtol=0)
@@ -196,7 +205,7 @@ def test_selected_states_are_those_rows() -> None:
     policy = tiny_policy()
     _, state = policy(*pad_right(token_rows(0, LENGTHS), PAD))
     chosen = state.select(torch.tensor([3, 1, 1]))
-    for ours, theirs in zip(chosen, state, strict=True):
+    for ours, theirs in zip(stacked(chosen), stacked(state), strict=True):
         assert torch.equal(ours, torch.stack([theirs[:, 3], theirs[:, 1], theirs[:, 1]], dim=1))
 
 
@@ -219,7 +228,7 @@ def test_padding_gets_no_gradient() -> None:
     hidden, state = policy.encode(ids, lengths)
     weights = random(1, *hidden.shape)
     is_real = (torch.arange(ids.shape[1]) < lengths.unsqueeze(1)).unsqueeze(-1)
-    ((hidden * weights * is_real).sum() + sum((x**2).sum() for x in state)).backward()
+    ((hidden * weights * is_real).sum() + sum((x**2).sum() for x in stacked(state))).backward()
     assert not policy.emb.weight.grad[PAD].any()
     assert all(x.grad is None or x.grad.isfinite().all() for x in policy.parameters())
 
@@ -230,5 +239,4 @@ def test_bfloat16_model_carries_a_float32_state() -> None:
     ids, lengths = pad_right(token_rows(0, LENGTHS), PAD)
     logits, state = policy(ids, lengths)
     assert logits.dtype == torch.bfloat16
-    assert state.wkv.dtype == torch.float32
-    assert policy.initial_state(1).wkv.dtype == torch.float32
+    assert {x.dtype for x in (*state.wkv, *policy.initial_state(1).wkv)} == {torch.float32}
