@@ -29,7 +29,12 @@ VERSIONS = {
     "duckdb": ((2, 0), (3, 0)),
     "polars": ((2, 1), (3, 0)),
 }
-PORTS = {"MLflow": 5000, "Prefect": 4200}
+# {what listens there: (usual port, command and option that choose another)}
+PORTS = {
+    "MLflow UI": (5000, "ui --mlflow-port"),
+    "Prefect UI": (4200, "ui --prefect-port"),
+    "ranking page": (8765, "annotate --port"),
+}
 ENOUGH_DISK_BYTES = 2 << 30
 
 
@@ -69,8 +74,8 @@ def all_checks(var: Path) -> Iterator[Check]:
     yield check_writable(var)
     yield _check_disk(var)
     yield _check_api()
-    for name, port in PORTS.items():
-        yield check_port(name, port)
+    for name, (port, option) in PORTS.items():
+        yield check_port(name, port, option)
     yield from check_locks(var)
 
 
@@ -95,19 +100,21 @@ def check_writable(var: Path) -> Check:
     return Check(name="var/", found=str(var), mend=mend)
 
 
-def check_port(name: str, port: int) -> Check:
-    """Whether `rlhf ui` can have its usual port."""
-    with socket.socket() as probe:
-        taken = probe.connect_ex(("127.0.0.1", port)) == 0
-    option = name.lower()
+def check_port(name: str, port: int, option: str) -> Check:
+    """Whether what listens at `port` usually can have it; `option` chooses another."""
+    taken = is_taken(port)
     return Check(
-        name=f"port {port} ({name} UI)",
+        name=f"port {port} ({name})",
         found="in use" if taken else "free",
-        mend=f"it may be our own UI; else: {program()} ui --{option}-port {port + 1}"
-        if taken
-        else "",
+        mend=f"it may be our own; else: {program()} {option} {port + 1}" if taken else "",
         blocks=False,
     )
+
+
+def is_taken(port: int) -> bool:
+    """Whether somebody listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def check_locks(var: Path) -> Iterator[Check]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from data.errors import InputError
 from flows.api import ServerError, wait_until_up
-from flows.doctor import check_port
+from flows.doctor import is_taken
 from flows.environment import prepare_environment, var_directory
 from flows.locks import hold, lock_holder, note
 from flows.spine import repository_root
@@ -96,7 +96,7 @@ class Site:
             InputError: Its port is taken, or it does not come up.
         """
         if self.running(service.name) is None:
-            if service.port and check_port(service.name, service.port).mend:
+            if service.port and is_taken(service.port):
                 raise InputError(
                     f"port {service.port} is in use by another program. Stop that, or choose "
                     f"another port: {program()} serve --{service.name}-port {service.port + 1}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data.errors import InputError
 from flows.api import ServerError, wait_until_up
-from flows.doctor import check_port
+from flows.doctor import is_taken
 from flows.environment import cannot_write, prepare_environment, var_directory
 from flows.guard import start_guarded, stop_guarded
 from flows.words import program
@@ -22,7 +22,7 @@ def serve_ui(*, mlflow_port: int, prefect_port: int) -> None:
         InputError: A port is taken, var/ cannot be written, or a server does not come up.
     """
     for name, port in (("MLflow", mlflow_port), ("Prefect", prefect_port)):
-        if check_port(name, port).mend:
+        if is_taken(port):
             raise InputError(
                 f"port {port} is in use. Choose another: {program()} ui "
                 f"--{name.lower()}-port {port + 1}"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import InputError
-from flows.config import RunConfig
+from flows.config import RunConfig, portable_json
 from flows.config_files import load_config, merge, parse_override
 from flows.stages import stages_not_needed
 from flows.user_files import check_user_files
@@ -85,6 +85,52 @@ def test_base_works_for_a_deployment_parameter_too(tmp_path: Path) -> None:
     assert (config.seed, config.ppo.kl_coef, config.ppo.discount) == (7, 0.3, 0.5)
 
 
+def test_what_a_batch_keeps_of_a_config_runs_in_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Guards: paths that mean another file where the ranking page was started; a base that is gone.
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    Path("base.toml").write_text('base = "rankings"\n[sft]\nlearning_rate = 1\n')
+    Path("mine.toml").write_text('base = "base.toml"\n[base_model]\npath = "model"\n')
+    config = load_config("mine.toml")
+    Path("batch.json").write_text(portable_json(config))
+    Path("base.toml").unlink()
+    monkeypatch.chdir(tmp_path)
+    again = load_config("mine/batch.json")
+    assert again.rank.rankings == str(tmp_path / "mine" / "rankings.jsonl")
+    assert again.base_model.path == str(tmp_path / "mine" / "model")
+    assert (again.base, again.corpus.pretrain, again.sft.learning_rate) == ("", "", 1.0)
+    assert portable_json(again) == (tmp_path / "mine" / "batch.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "not valid JSON"), ("[]", "not a config"), ('{"sed": 1}', "seed?")]
+)
+def test_a_json_config_that_is_none_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path / "batch.json", text)
+    with pytest.raises(InputError, match=message):
+        load_config(path)
+
+
+def test_people_and_judges_rank_what_simulated_annotators_do_not_know() -> None:
+    files = ["corpus.source=files", "corpus.prompts=p", "corpus.sft=s"]
+    assert load_config("demo", [*files, "rank.ranker=human"]).rank.ranker == "human"
+    judge = ["judge.url=http://127.0.0.1:1/v1", "judge.model=m"]
+    assert load_config("demo", [*files, *judge, "rank.ranker=judge"]).rank.ranker == "judge"
+    with pytest.raises(InputError, match="judge"):
+        load_config("demo", ["rank.ranker=judge"])
+    with pytest.raises(InputError, match=r"'file', 'human' or 'judge'"):
+        load_config("demo", ["rank.ranker=crowd"])
+
+
+def test_what_comes_before_the_sampling_is_that_of_the_demo() -> None:
+    # Guards: a person who waits for a training that is there already.
+    demo, human = load_config("demo"), load_config("human")
+    for name in ("corpus", "base_model", "model", "pretrain", "sft", "seed", "threads", "device"):
+        assert getattr(human, name) == getattr(demo, name), name
+
+
 def test_override_values_are_typed_as_in_toml() -> None:
     assert parse_override("a.b=1").values == {"a": {"b": 1}}
     assert parse_override("a.b = [1, 2]").values == {"a": {"b": [1, 2]}}
@@ -140,6 +186,7 @@ def test_a_wrong_override_is_named_as_such(tmp_path: Path) -> None:
     ("config", "overrides", "left_out"),
     [
         ("demo", [], {"train_dpo"}),
+        ("human", [], {"train_dpo"}),
         ("demo", ["dpo.num_epochs=1"], set()),
         ("rankings", [], {"sample_prompts", "generate_responses", "train_dpo"}),
         ("rankings", ["dpo.num_epochs=1"], {"sample_prompts", "generate_responses"}),

@@ -64,7 +64,7 @@ def test_only_what_is_not_zero_is_noticed() -> None:
         "split: 2 repeated prompts were left out",
         "generate_responses: 2 prompts dropped for want of two distinct responses; "
         "1 set with fewer responses than asked for",
-        "collect_rankings: 3 rankings quarantined; 1 ranking held; "
+        "collect_rankings: 3 rankings quarantined; 1 ranking held for a lead's decision; "
         "first reason: TIER_GAP: ranks leave a gap; "
         "annotators agree with each other on 72 % of pairs",
     ]
