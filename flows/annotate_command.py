@@ -20,10 +20,9 @@ from data.errors import InputError
 from data.inbox import INBOX_FILE, accounts
 from data.inbox.connection import open_inbox
 from flows.environment import cannot_write, prepare_environment, var_directory
-from flows.locks import hold, lock_holder
+from flows.locks import PAGE_LOCK, hold, lock_holder
 from flows.words import program
 
-LOCK_FILE = "annotate.lock"
 DEFAULT_PORT = 8765
 FIRST_ANNOTATOR = "me"
 DRAIN_SECONDS = 5
@@ -52,7 +51,7 @@ def serve_annotation(
     var = var_directory()
     prepare_environment(var)
     url = proxy_url.rstrip("/") or f"http://{_in_url(host)}:{port}"
-    with _listen(host, port) as listener, hold(var / LOCK_FILE, url):
+    with _listen(host, port) as listener, hold(var / PAGE_LOCK, url):
         made = _new_links(var, url, everybody=links, may_make_first=tokens is None or links)
         _tell_links(made, tokens)
         _say(f"The ranking page is up: {url}")
@@ -63,7 +62,7 @@ def serve_annotation(
 
 def page_url(var: Path) -> str:
     """Return where the page is, or would be if it were started without options."""
-    return lock_holder(var / LOCK_FILE) or f"http://127.0.0.1:{DEFAULT_PORT}"
+    return lock_holder(var / PAGE_LOCK) or f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
 def link(url: str, token: str) -> str:

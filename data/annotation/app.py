@@ -4,7 +4,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -29,6 +29,7 @@ def create_app(settings: PageSettings) -> Starlette:
             _get("/lead", lead_page.show_lead, "lead"),
             _post("/lead/decide", lead_page.decide, "lead"),
             _post("/lead/refresh", lead_page.refresh, "lead"),
+            Route("/health", _health, methods=["GET"]),
             Mount("/static", StaticFiles(packages=[("data.annotation", "static")])),
         ],
         middleware=[Middleware(Guard, settings=settings, refuse=error_page)],
@@ -45,6 +46,11 @@ def _get(path: str, handler: Handler, role: str = "") -> Route:
 
 def _post(path: str, handler: Handler, role: str = "") -> Route:
     return Route(path, endpoint(handler, role=role), methods=["POST"])
+
+
+def _health(_: Request) -> Response:
+    """Says that the page is up, to whoever started it."""
+    return PlainTextResponse("ok")
 
 
 def _http_error(request: Request, error: Exception) -> Response:

@@ -96,8 +96,14 @@ def _batch(visit: Visit, progress: Progress) -> dict[str, Any]:
         "references": statistics.get("references", {}),
         "annotators": annotators,
         "annotator_figures": columns,
-        "refresh": "" if refreshed is None else "done" if "done_at" in refreshed else "waits",
+        "refresh": _refresh_state(refreshed),
     }
+
+
+def _refresh_state(asked: dict[str, Any] | None) -> str:
+    if asked is None or "done_at" not in asked:
+        return "" if asked is None else "waits"
+    return "failed" if asked.get("exit_code") else "done"
 
 
 def _state(visit: Visit, progress: Progress) -> str:
@@ -113,7 +119,7 @@ def _held(visit: Visit, batch_id: str) -> list[dict[str, Any]]:
     rows = _mirrored(visit, f"held:{batch_id}") or []
     decided = decisions.read_decisions(visit.con, batch_id)
     return [
-        {"messages": [], "responses": [], **row, "decision": decided.get(row["event_id"], "")}
+        {"messages": [], "responses": [], "active_ms": None, **row, "decision": decided.get(row["event_id"], "")}
         for row in rows
         if not row.get("resolution")
     ]

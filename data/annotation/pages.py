@@ -38,8 +38,8 @@ def shown(text: str) -> Markup:
 
 
 def decimal(value: float) -> str:
-    """Show a figure with as many digits as can matter; a whole number without a point."""
-    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    """Show a figure: two decimals for shares and correlations, one for seconds and the like."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def moment(at: datetime) -> str:

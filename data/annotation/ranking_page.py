@@ -74,26 +74,27 @@ def show_last(visit: Visit) -> Response:
 def save_draft(visit: Visit) -> Response:
     """Keep the form as it stands. A revision has no draft: the stored answer is still there."""
     assignment = _assignment(visit)
-    if visit.field("revision") == "1":
-        answer = Answer.of_form(visit.form, len(assignment.display_order))
+    if visit.field("revision") != "1":
+        raise PageError(400, "error.form")
+    # Our script counts its drafts; what a person saves by the button is the newest there is.
+    rev = assignment.draft_rev + 1
+    if visit.wants_json:
         rev = int(visit.field("rev")) if visit.field("rev").isdecimal() else 0
-        # Without our script nobody counts; what a person saves by a button is newer.
-        rev = rev if visit.wants_json else assignment.draft_rev + 1
-        draft = answer.to_json(_started_at(assignment))
-        is_mine = assignments.save_draft(
-            visit.con,
-            batch_id=assignment.batch_id,
-            set_id=assignment.task.set_id,
-            annotator_id=assignment.annotator_id,
-            draft=draft,
-            rev=rev,
-            now=visit.now,
-            lease_seconds=visit.settings.lease_seconds,
-        )
-        if not is_mine:
-            raise PageError(409, "error.lost")
-        if rev <= assignment.draft_rev:
-            raise PageError(409, "error.stale")
+    answer = Answer.of_form(visit.form, len(assignment.display_order))
+    is_mine = assignments.save_draft(
+        visit.con,
+        batch_id=assignment.batch_id,
+        set_id=assignment.task.set_id,
+        annotator_id=assignment.annotator_id,
+        draft=answer.to_json(_started_at(assignment)),
+        rev=rev,
+        now=visit.now,
+        lease_seconds=visit.settings.lease_seconds,
+    )
+    if not is_mine:
+        raise PageError(409, "error.lost")
+    if rev <= assignment.draft_rev:
+        raise PageError(409, "error.stale")
     return JSONResponse({"saved": True}) if visit.wants_json else redirect("/?saved=draft")
 
 

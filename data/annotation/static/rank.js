@@ -86,9 +86,12 @@ form.addEventListener("change", ({ target }) => {
 
 // ---- the draft -------------------------------------------------------------------------------
 
+// A revision has no draft: the answer that it changes is stored already.
+const keepsDrafts = field("revision").value === "1";
 let timer = 0, saving = false, dirty = false, over = false;
 
 function saveSoon(pause = DRAFT_PAUSE_MS) {
+  if (!keepsDrafts) return;
   dirty = true;
   clearTimeout(timer);
   timer = setTimeout(save, pause);
@@ -182,8 +185,7 @@ function goTo(card) {
 }
 
 function move(step) {
-  const to = cards[cards.indexOf(current) + step] ?? current;
-  goTo(document.activeElement === document.body && step > 0 && current === cards[0] ? current : to);
+  goTo(cards[cards.indexOf(current) + step] ?? current);
   say("at", { letter: current.dataset.letter });
 }
 

@@ -1,0 +1,134 @@
+"""A real browser on a real server: headless Chromium, and the ranking page under uvicorn."""
+
+import contextlib
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.unit.data.annotation.builders import Site
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+VENDOR = Path(__file__).parent / "vendor"
+START_SECONDS = 60.0
+
+SERVER = """
+import sys
+from pathlib import Path
+import uvicorn
+from data.annotation.app import create_app
+from data.annotation.settings import PageSettings
+app = create_app(PageSettings(inbox=Path(sys.argv[1])))
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error", access_log=False)
+"""
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    """The browser; its tests are skipped where it or its driver is not installed."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no Chromium at {CHROMIUM}; set CHROMIUM to one")
+    with playwright.sync_playwright() as driver:
+        # As root, in a container, Chromium has no sandbox to go into.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+        with contextlib.closing(browser):
+            yield browser
+
+
+@dataclass
+class Served:
+    """A page that is up, and the browser windows on it."""
+
+    site: Site
+    chromium: object
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    contexts: list[object] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-c", SERVER, str(self.site.inbox), str(self.port)]
+        self.process = subprocess.Popen(command)
+        end = time.monotonic() + START_SECONDS
+        while not self._is_up():
+            assert self.process.poll() is None, "the server ended"
+            assert time.monotonic() < end, "the server does not come up"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def window(self, annotator_id: str = "", **options: object) -> object:
+        """A new browser of its own, signed in by the link of who is named."""
+        context = self.chromium.new_context(**options)
+        context.set_default_timeout(10_000)
+        self.contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        page.on("console", self._note)
+        if annotator_id:
+            page.goto(f"{self.url}/enter/{self.site.tokens[annotator_id]}")
+            page.get_by_role("button", name="Sign in").click()
+        return page
+
+    def _note(self, message: object) -> None:
+        """Refused by the policy, or thrown: neither may happen unseen."""
+        if message.type in {"error", "warning"} and "409" not in message.text:
+            self.trouble.append(message.text)
+
+    def _is_up(self) -> bool:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"{self.url}/health", timeout=5):
+                return True
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def serve(chromium: object) -> Iterator[Callable[[Site], Served]]:
+    """Serve a site on a port of its own. At the end no page may have had trouble."""
+    up: list[Served] = []
+
+    def start(site: Site) -> Served:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = int(probe.getsockname()[1])
+        served = Served(site=site, chromium=chromium, port=port)
+        up.append(served)
+        served.start()
+        return served
+
+    yield start
+    for served in up:
+        for context in served.contexts:
+            context.close()
+        served.kill()
+    assert [it for served in up for it in served.trouble] == []
+
+
+def vendored(folder: Path) -> dict[str, str]:
+    """File name -> sha256, as the VERSION file of a vendored folder says."""
+    lines = (folder / "VERSION").read_text(encoding="utf-8").splitlines()
+    named = [line.split() for line in lines if len(line.split()[0]) == 64]
+    return {name: digest for digest, name in named}
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

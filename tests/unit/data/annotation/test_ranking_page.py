@@ -1,0 +1,396 @@
+"""What an annotator sees and sends, and what the inbox holds afterwards; no JavaScript anywhere."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.annotation.answers import SKIP_REASONS
+from data.inbox import accounts, batches, events
+from data.inbox.connection import open_inbox
+from data.tiers import FLAGS
+from tests.unit.data.annotation.builders import (
+    BATCH,
+    GENERATOR,
+    PROMPT,
+    RESPONSES,
+    Browser,
+    Site,
+    TaskForm,
+    make_batch,
+    make_site,
+    make_task,
+)
+
+LONG = tuple("word " * 400 + str(i) for i in range(4))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return make_site(
+        tmp_path, [make_task(1, want=2), make_task(2, want=2)], ada="annotator", bob="lead"
+    )
+
+
+def rows(site: Site) -> list[dict[str, Any]]:
+    """The rankings in the log."""
+    with open_inbox(site.inbox) as con:
+        return [json.loads(it.payload) for it in events.read(con, types={"ranking"})]
+
+
+def orders(site: Site, annotator_id: str) -> list[list[str]]:
+    """The recorded orders of what was handed out, as texts."""
+    with open_inbox(site.inbox) as con:
+        handed = [json.loads(it.payload) for it in events.read(con, types={"handed_out"})]
+    return [
+        [RESPONSES[int(it.rpartition("_")[2])] for it in one["display_order"]]
+        for one in handed
+        if one["annotator_id"] == annotator_id
+    ]
+
+
+def sent(browser: Browser, form: dict[str, object], path: str = "/submit") -> str:
+    answer = browser.post(path, data=form)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def test_a_ranking_is_stored_as_it_was_given(site: Site) -> None:
+    browser = site.client("ada")
+    task = browser.task()
+    more = {"quality.A": "2", "quality.B": "6", "flag.A": ["hallucination", "opinion"]}
+    assert "Your ranking is saved" in sent(browser, task.ranked(2, 1, 3, 3, **more))
+    (row,) = rows(site)
+    ids = row["display_order"]
+    assert [RESPONSES[int(it.rpartition("_")[2])] for it in ids] == task.texts
+    assert row["tiers"] == dict(zip(ids, [2, 1, 3, 3], strict=True))
+    assert row["quality"] == {ids[0]: 2, ids[1]: 6}
+    assert row["flags"] == {ids[0]: ["hallucination", "opinion"]}
+    assert (row["outcome"], row["coverage"], row["revision"]) == ("ranked", "full", 1)
+    assert row["touched"] is True
+
+
+def test_the_order_on_the_page_was_recorded_before(site: Site) -> None:
+    for name in ("ada", "bob"):
+        assert site.client(name).task().texts == orders(site, name)[0]
+
+
+def test_orders_differ_between_annotators(tmp_path: Path) -> None:
+    """24 orders of 4 responses: that 8 people all see one has the chance 24^-7."""
+    people = {f"ann_{i}": "annotator" for i in range(8)}
+    site = make_site(tmp_path, [make_task(1, want=8)], **people)
+    assert len({tuple(site.client(name).task().texts) for name in people}) > 1
+
+
+def test_every_response_starts_not_ranked(site: Site) -> None:
+    task = site.client("ada").task()
+    assert {name: value for name, value in task.fields.items() if name.startswith("tier.")} == {
+        f"tier.{letter}": "" for letter in "ABCD"
+    }
+    assert 'value="" checked' in task.html
+
+
+def test_no_page_names_who_wrote_a_response(site: Site) -> None:
+    browser = site.client("bob")
+    task = browser.task()
+    browser.post("/submit", data=task.ranked(1, 2, 3, 4))
+    for path in ("/", "/last", "/lead", "/guidelines"):
+        html = browser.get(path).text
+        assert GENERATOR not in html, path
+        assert "r_1_" not in html, path
+        assert "r_2_" not in html, path
+
+
+def test_gaps_are_closed_and_said(site: Site) -> None:
+    browser = site.client("ada")
+    html = sent(browser, browser.task().ranked(1, 3, 3, 4))
+    assert "had gaps" in html
+    assert sorted(rows(site)[0]["tiers"].values()) == [1, 2, 2, 3]
+    html = sent(browser, browser.task().ranked(1, 2, 2, 3))
+    assert "had gaps" not in html
+
+
+def test_a_missing_rank_is_named_and_nothing_else_is_lost(site: Site) -> None:
+    browser = site.client("ada")
+    form = browser.task().ranked(1, 2, **{"quality.A": "5", "flag.B": "opinion"})
+    answer = browser.post("/submit", data=form)
+    assert answer.status_code == 422
+    assert "Response C has no rank" in answer.text
+    assert "Response D has no rank" in answer.text
+    again = TaskForm(answer.text)
+    assert (again.fields["tier.A"], again.fields["tier.B"]) == ("1", "2")
+    assert again.fields["quality.A"] == "5"
+    assert 'name="flag.B" value="opinion" checked' in answer.text
+    assert rows(site) == []
+
+
+@pytest.mark.parametrize("reason", SKIP_REASONS)
+def test_a_skip_has_a_reason(site: Site, reason: str) -> None:
+    browser = site.client("ada")
+    form = browser.task().ranked(action="skipped", skip_reason=reason)
+    assert "Skipped." in sent(browser, form)
+    (row,) = rows(site)
+    assert (row["outcome"], row["skip_reason"]) == ("skipped", reason)
+    assert "tiers" not in row
+
+
+@pytest.mark.parametrize("reason", ["", "because"])
+def test_a_skip_without_a_reason_of_the_list_is_not_stored(site: Site, reason: str) -> None:
+    browser = site.client("ada")
+    answer = browser.post(
+        "/submit", data=browser.task().ranked(action="skipped", skip_reason=reason)
+    )
+    assert answer.status_code == 422
+    assert "Choose a reason" in answer.text
+    assert rows(site) == []
+
+
+def test_none_is_acceptable_is_an_answer(site: Site) -> None:
+    browser = site.client("ada")
+    form = browser.task().ranked(action="not_rankable", **{"flag.A": "encourages_harm"})
+    assert "none is acceptable" in sent(browser, form)
+    assert rows(site)[0]["outcome"] == "not_rankable"
+
+
+def test_all_flags_of_the_list_can_be_set_and_no_other(site: Site) -> None:
+    browser = site.client("ada")
+    task = browser.task()
+    for flag in FLAGS:
+        assert f'name="flag.A" value="{flag}"' in task.html
+    answer = browser.post("/submit", data=task.ranked(1, 2, 3, 4, **{"flag.A": "boring"}))
+    assert answer.status_code == 422
+    assert "unknown flag: boring" in answer.text
+
+
+def test_a_page_that_is_sent_twice_counts_once(site: Site) -> None:
+    browser = site.client("ada")
+    form = browser.task().ranked(1, 2, 3, 4)
+    for _ in range(3):
+        assert "Your ranking is saved" in sent(browser, form)
+    assert len(rows(site)) == 1
+    answer = browser.post("/submit", data={**form, "tier.A": "4"})
+    assert answer.status_code == 409
+    assert "already answered" in answer.text
+    assert rows(site)[0]["tiers"][rows(site)[0]["display_order"][0]] == 1
+
+
+def test_a_second_window_does_not_answer_a_set_again(site: Site) -> None:
+    browser = site.client("ada")
+    first, second = browser.task(), browser.task()
+    assert first.fields["event_id"] != second.fields["event_id"]
+    sent(browser, first.ranked(1, 2, 3, 4))
+    assert browser.post("/submit", data=second.ranked(4, 3, 2, 1)).status_code == 409
+    assert len(rows(site)) == 1
+
+
+def test_somebody_elses_set_cannot_be_answered(site: Site) -> None:
+    ada, bob = site.client("ada"), site.client("bob")
+    form = ada.task().ranked(1, 2, 3, 4)
+    csrf = bob.task().fields["csrf"]
+    assert bob.post("/submit", data={**form, "csrf": csrf}).status_code == 409
+    assert bob.post("/submit", data={**form, "csrf": csrf, "set_id": "s_9"}).status_code == 409
+    assert rows(site) == []
+
+
+def test_a_form_filled_in_for_other_texts_is_refused(site: Site) -> None:
+    browser = site.client("ada")
+    form = browser.task().ranked(1, 2, 3, 4, shown="0" * 64)
+    assert browser.post("/submit", data=form).status_code == 409
+    assert rows(site) == []
+
+
+def test_the_last_answer_can_be_changed_more_than_once(site: Site) -> None:
+    browser = site.client("ada")
+    sent(browser, browser.task().ranked(1, 2, 3, 4, **{"quality.A": "7"}))
+    last = browser.task("/last")
+    assert [last.fields[f"tier.{letter}"] for letter in "ABCD"] == ["1", "2", "3", "4"]
+    assert last.fields["quality.A"] == "7"
+    assert "last answer is changed" in sent(browser, last.ranked(2, 2, 1, 3))
+    sent(browser, browser.task("/last").ranked(action="not_rankable"))
+    first, second, third = rows(site)
+    assert [it["revision"] for it in (first, second, third)] == [1, 2, 3]
+    assert second["supersedes"] == first["event_id"]
+    assert third["supersedes"] == second["event_id"]
+    assert second["started_at"] == first["started_at"]
+    assert third["outcome"] == "not_rankable"
+    stale = browser.post("/submit", data=last.ranked(1, 1, 1, 1, event_id=first["event_id"][::-1]))
+    assert stale.status_code in (400, 409)
+    assert len(rows(site)) == 3
+
+
+def test_there_is_no_last_answer_at_first(site: Site) -> None:
+    browser = site.client("ada")
+    assert browser.get("/last").status_code == 404
+    assert "Change my last answer" not in browser.task().html
+
+
+def test_a_draft_comes_back_with_everything(site: Site) -> None:
+    browser = site.client("ada")
+    form = browser.task().ranked(3, 1, **{"quality.B": "6", "flag.A": "opinion"})
+    form |= {"skip_reason": "expertise", "rev": "1", "active_ms": "1234"}
+    answer = browser.post("/draft", data=form, headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json()) == (200, {"saved": True})
+    again = site.client("ada").task()
+    assert again.texts == browser.task().texts
+    assert [again.fields[f"tier.{letter}"] for letter in "ABCD"] == ["3", "1", "", ""]
+    assert again.fields["quality.B"] == "6"
+    assert (again.fields["rev"], again.fields["active_ms"]) == ("1", "1234")
+    assert 'name="flag.A" value="opinion" checked' in again.html
+    assert '<option value="expertise" selected>' in again.html
+    assert "data-restored" in again.html
+    assert rows(site) == []
+
+
+def test_an_overtaken_draft_is_told_and_a_draft_after_the_answer_too(site: Site) -> None:
+    browser, as_json = site.client("ada"), {"Accept": "application/json"}
+    task = browser.task()
+    for rev, status in (("2", 200), ("1", 409), ("2", 409), ("3", 200)):
+        form = task.ranked(1, rev=rev)
+        assert browser.post("/draft", data=form, headers=as_json).status_code == status
+    sent(browser, task.ranked(1, 2, 3, 4))
+    late = browser.post("/draft", data=task.ranked(2, rev="9"), headers=as_json)
+    assert (late.status_code, late.json()) == (409, {"reason": "lost"})
+
+
+def test_without_javascript_a_button_keeps_the_draft(site: Site) -> None:
+    browser = site.client("ada")
+    for tiers in ((1,), (1, 2)):
+        form = browser.task().ranked(*tiers, action="draft", active_ms="")
+        assert "You can close this page" in sent(browser, form, "/draft")
+    fields = browser.task().fields
+    assert [fields[f"tier.{letter}"] for letter in "ABCD"] == ["1", "2", "", ""]
+
+
+def test_time_is_never_more_than_the_clock_of_the_server_saw(site: Site) -> None:
+    browser = site.client("ada")
+    sent(browser, browser.task().ranked(1, 2, 3, 4, active_ms="4000000000"))
+    sent(browser, browser.task().ranked(1, 2, 3, 4, active_ms=""))
+    for row in rows(site):
+        wall = datetime.fromisoformat(row["submitted_at"]) - datetime.fromisoformat(
+            row["started_at"]
+        )
+        assert row["active_ms"] <= wall.total_seconds() * 1000
+        assert row["active_ms"] > 0
+
+
+def test_an_answer_too_quick_to_be_read_is_kept_and_held(tmp_path: Path) -> None:
+    site = make_site(tmp_path, [make_task(1, texts=LONG)])
+    browser = site.client("ada")
+    sent(browser, browser.task().ranked(1, 2, 3, 4))
+    with open_inbox(site.inbox) as con:
+        progress = batches.progress(con, BATCH, now=datetime.now(UTC))
+    assert (progress.held, progress.have, len(rows(site))) == (1, 0, 1)
+
+
+def test_a_batch_may_allow_that_the_worst_are_left_out(tmp_path: Path) -> None:
+    site = make_site(tmp_path, [make_task(1), make_task(2)], make_batch(allow_top=True))
+    browser = site.client("ada")
+    task = browser.task()
+    assert "data-allow-top" in task.html
+    assert browser.post("/submit", data=task.ranked()).status_code == 422
+    sent(browser, task.ranked(1, 2))
+    sent(browser, browser.task().ranked(1, 2, 3, 4))
+    assert [it["coverage"] for it in rows(site)] == ["top", "full"]
+
+
+def test_the_queue_ends_with_thanks_and_what_comes_next(site: Site) -> None:
+    browser = site.client("ada")
+    task = browser.task()
+    assert "You have done 0. Left for you: 2." in task.html
+    sent(browser, task.ranked(1, 2, 3, 4))
+    html = sent(browser, browser.task().ranked(1, 2, 3, 4))
+    assert "Nothing left for you now" in html
+    assert "You have answered 2" in html
+    assert "Other people are still ranking" in html
+
+
+def test_an_empty_inbox_says_so(tmp_path: Path) -> None:
+    site = make_site(tmp_path, [], ada="lead")
+    browser = site.client("ada")
+    assert "No sets are published" in browser.get("/").text
+    assert "No batch is published yet" in browser.get("/lead").text
+
+
+def test_the_daily_limit_is_said(tmp_path: Path) -> None:
+    site = make_site(tmp_path, [make_task(1), make_task(2)])
+    with open_inbox(site.inbox) as con:
+        token = accounts.add(con, "eve", now=datetime.now(UTC), max_per_day=1)
+    browser = site.client()
+    browser.enter(token)
+    task = browser.task()
+    assert "Left today: 1." in task.html
+    assert "that one person gives in a day" in sent(browser, task.ranked(1, 2, 3, 4))
+
+
+def test_enough_rankings_end_the_queue(tmp_path: Path) -> None:
+    site = make_site(tmp_path, [make_task(1)], make_batch(wanted=1))
+    browser = site.client("ada")
+    assert "There are enough rankings" in sent(browser, browser.task().ranked(1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"action": "steal"}, {"event_id": "1"}, {"revision": ""}, {"revision": "²"}, {"action": ""}],
+)
+def test_a_form_that_is_not_ours_is_refused(site: Site, change: dict[str, str]) -> None:
+    browser = site.client("ada")
+    answer = browser.post("/submit", data=browser.task().ranked(1, 2, 3, 4) | change)
+    assert answer.status_code == 400
+    assert rows(site) == []
+
+
+def test_texts_of_models_are_text(tmp_path: Path) -> None:
+    hostile = (
+        "<script>alert(1)</script>",
+        '<img src=x onerror="alert(1)">',
+        '"><svg onload=alert(1)>',
+        "{{ 7 * 7 }} {% raw %} ${7*7}",
+    )
+    site = make_site(tmp_path, [make_task(1, texts=hostile, prompt="</div><script>x</script>")])
+    task = site.client("ada").task()
+    assert sorted(task.texts) == sorted(hostile)
+    assert "<img src=x" not in task.html
+    assert "</div><script>x" not in task.html
+    assert "49" not in task.html.partition('class="prompt"')[2].partition("ranks")[0]
+
+
+def test_both_languages_of_every_page(site: Site) -> None:
+    browser = site.client("bob")
+    for path in ("/", "/guidelines", "/lead", "/enter/x"):
+        chinese = browser.get(f"{path}?lang=zh").text
+        assert '<html lang="zh-Hans">' in chinese
+        assert '<html lang="zh-Hans">' in browser.get(path).text, "the cookie remembers"
+        assert '<html lang="en">' in browser.get(f"{path}?lang=en").text
+
+
+def test_guidelines_of_another_version_are_asked_for(tmp_path: Path) -> None:
+    batch = make_batch(guideline_version="7")
+    site = make_site(tmp_path, [make_task(1, guideline_version="7")], batch)
+    browser = site.client("ada")
+    assert "Guidelines, version 7" in browser.task().html
+    assert "ask for version 7" in browser.get("/guidelines").text
+
+
+def test_a_dialogue_shows_who_speaks(site: Site) -> None:
+    html = site.client("ada").task().html
+    assert PROMPT in html
+    assert "Instruction to the assistant" not in html
+
+
+def test_a_locked_inbox_is_said_and_the_form_can_be_sent_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data.inbox.connection import InboxBusyError
+
+    browser = site.client("ada")
+    form = browser.task().ranked(1, 2, 3, 4)
+
+    def busy(*_: object, **__: object) -> None:
+        raise InboxBusyError("locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("data.inbox.assignments.submit", busy)
+        assert browser.post("/submit", data=form).status_code == 503
+    assert "Your ranking is saved" in sent(browser, form)
