@@ -19,6 +19,7 @@ from typing import Any
 from data.errors import InputError
 from data.families import normalised_dialogue
 from data.formats.door import family_of, new_rankings
+from data.formats.files import sync_folder
 from data.identity import canonical_json, prompt_id, sha256_bytes, sha256_text
 from data.jsonl import RowError, input_error, parse_object, read_lines, read_objects
 from data.messages import Message, parse_prompt_row, parse_sft_row
@@ -78,7 +79,7 @@ class Folder:
             if error.code == "DUPLICATE":
                 return False
             raise
-        self._facts[response_set.set_id] = _facts_of(response_set)
+        self._facts[response_set.set_id] = facts_of(response_set)
         return True
 
     def withdraw_set(self, response_set: ResponseSet) -> None:
@@ -144,7 +145,7 @@ class Folder:
                 response_set = parse_set(row)
                 self._check_set(response_set)
             self._sets.add(response_set)
-            self._facts[response_set.set_id] = _facts_of(response_set)
+            self._facts[response_set.set_id] = facts_of(response_set)
         self._load_rankings()
         if self._place(REFUSED).exists():
             with self._place(REFUSED).open("rb") as lines:
@@ -170,11 +171,7 @@ class Folder:
             file.close()
             Path(file.name).replace(self._place(name))
         if self._files and self._path is not None:
-            directory = os.open(self._path, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_folder(self._path)
         self._files = {}
         return self._added
 
@@ -299,7 +296,8 @@ def _at(path: Path, number: int) -> Iterator[None]:
         raise input_error(path, number, error) from None
 
 
-def _facts_of(response_set: ResponseSet) -> SetFacts:
+def facts_of(response_set: ResponseSet) -> SetFacts:
+    """Return what rankings of a set are checked against."""
     return SetFacts(
         response_ids=frozenset(it.response_id for it in response_set.responses),
         generators=frozenset(it.generator for it in response_set.responses),

@@ -70,6 +70,7 @@ class _Group:
             messages=self.messages,
             candidates=tuple(self.candidates.values()),
             tiers=dense_tiers(self.grades, is_higher_better=is_higher_better),
+            is_order_known=False,
         )
 
 

@@ -131,6 +131,7 @@ def _answer(
         messages=messages,
         candidates=tuple(Candidate(it.text, it.text, it.generator) for it in dict.fromkeys(shown)),
         tiers=dense_tiers(ranks, is_higher_better=False),
+        is_order_known=False,
         started_at=_TIME,
         submitted_at=_TIME,
     )

@@ -43,14 +43,12 @@ class PublishedSets:
         self.rankings: KnownRankings = new_rankings(now)
         self.rankings.sets = self._facts
         with open_inbox(inbox, read_only=True) as con:
-            for progress in batches.list_progress(con, now=now):
-                batch = progress.batch
+            for batch in batches.list_batches(con):
                 if batch.withdrawn_at is not None:
                     continue
                 for task in batches.read_tasks(con, batch.batch_id):
                     self._know_task(task, batch)
-            for count in accounts.counts(con, now=now):
-                account = count.account
+            for account in accounts.listing(con):
                 self.rankings.annotators[account.annotator_id] = ("import", account.is_active)
             for batch_id in sorted(set(self._batch_of.values())):
                 for event in events.read(con, batch_id=batch_id, types=["ranking"]):

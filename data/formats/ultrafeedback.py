@@ -62,6 +62,7 @@ def _completions(row: Mapping[str, Any], annotator: str, *, is_higher_better: bo
         messages=[{"role": "user", "content": instruction}],
         candidates=tuple(candidates),
         tiers=dense_tiers(scores, is_higher_better=is_higher_better),
+        is_order_known=False,
         doubt=next((doubt for doubt in doubts if doubt is not None), None),
     )
 
