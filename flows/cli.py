@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_annotate import annotate, annotators_app
+from flows.cli_rankings import rankings_app
 from flows.mistakes import plain_mistakes
 from tasks.code_digest import PACKAGES
 
@@ -219,6 +220,7 @@ def stop() -> None:
 
 app.command()(annotate)
 app.add_typer(annotators_app, name="annotators")
+app.add_typer(rankings_app, name="rankings")
 
 
 def main() -> None:

@@ -31,6 +31,8 @@ POOL = "rlhf-local"
 FOLDER = "serve"
 SECONDS_TO_STOP, SECONDS_FOR_CHILDREN = 30.0, 3.0
 _SETUP_SECONDS = 300.0
+# A page of another origin that this machine's browser has open must not drive Prefect's API.
+SAFE_SERVER = {"PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true"}
 _PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
 
 
@@ -226,11 +228,9 @@ def _site(ports: Ports) -> Site:
     own = {
         "RLHF_VAR": str(var),
         "PREFECT_API_URL": f"{url}/api",
-        # Pages of other origins that this machine's browser has open must not drive the API.
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url,
-        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
     }
-    return Site(var=var, env={**os.environ, **own})
+    return Site(var=var, env={**os.environ, **SAFE_SERVER, **own})
 
 
 def _set_up(site: Site) -> None:

@@ -24,7 +24,7 @@ from data.rankers.judge_config import JudgeConfig
 from tasks.context import JSON, StageContext, Summary
 
 if TYPE_CHECKING:
-    from data.inbox.batches import Progress
+    from data.inbox.batches import NewBatch, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +179,11 @@ def batch_of_judge(
 def batch_for_people(
     inbox: sqlite3.Connection, context: StageContext, config: CollectRankingsConfig, sets: Path
 ) -> RankedBatch:
-    """Publish the sets, with gold and retest sets among them, for the ranking page."""
+    """Publish the sets, with gold and retest sets among them, for the ranking page.
+
+    An unfinished batch that an earlier run of the same name published is withdrawn: nobody waits
+    for its rankings. They are kept, and count again when that run is started again.
+    """
     from data.identity import canonical_json
     from data.inbox.batches import NewBatch, find_batch, publish, task_of
     from data.rankers.plan import plan_sets
@@ -209,7 +213,9 @@ def batch_for_people(
     everything = [*to_rank, *(parse_set(row) for row in plan.added)]
     tasks = (task_of(it, want=plan.want[it.set_id]) for it in everything)
     publish(inbox, batch, tasks, now=now)
-    return RankedBatch(batch_id=batch_id, sets=published, role=None)
+    _withdraw_others(inbox, batch, now)
+    # Those without an account come in by files of other programs.
+    return RankedBatch(batch_id=batch_id, sets=published, role="import")
 
 
 def batch_id_of(config: CollectRankingsConfig, parts: dict[str, JSON]) -> str:
@@ -234,6 +240,21 @@ def read_sets(path: Path) -> list[Any]:
     from data.sets import parse_set
 
     return [parse_set(row) for _, row in read_objects(path)]
+
+
+def _withdraw_others(inbox: sqlite3.Connection, batch: "NewBatch", now: datetime) -> None:
+    from data.inbox.batches import list_progress, withdraw
+
+    for other in list_progress(inbox, now=now):
+        old = other.batch
+        is_over = old.finished_at is not None or old.withdrawn_at is not None
+        if (
+            other.tasks
+            and old.name == batch.name
+            and old.batch_id != batch.batch_id
+            and not is_over
+        ):
+            withdraw(inbox, old.batch_id, now=now)
 
 
 def _publish_answered(

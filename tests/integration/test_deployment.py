@@ -22,18 +22,27 @@ from prefect.cli.deploy._models import (
     WorkPoolConfig,
 )
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
+from prefect.events.schemas.deployment_triggers import DeploymentEventTrigger
 from pydantic import BaseModel
 
 from flows.api import free_port, is_up
 from flows.config import RunConfig
 from flows.environment import environment_defaults
 from flows.guard import start_guarded, stop_guarded
+from flows.human_step import TRAIN_DEPLOYMENT
+from flows.run_records import finished_runs
+from flows.serve import POOL, SAFE_SERVER
 from flows.spine import repository_root
 from flows.stages import pipeline_stages
 from flows.ui import prefect_command
+from tests.integration.people import rank
 
-POOL = "rlhf-local"
 SERVER_SECONDS, RUN_SECONDS, REPORT_SECONDS = 180.0, 400.0, 60.0
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
 
@@ -58,8 +67,10 @@ def test_prefect_yaml_has_no_key_that_prefect_would_ignore() -> None:
         assert unknown_keys(deployment["concurrency_limit"], ConcurrencyLimitSpec) == set()
         for schedule in deployment.get("schedules", []):
             RawScheduleConfig.model_validate(schedule)
-        config = deployment["parameters"]["config"]
-        assert RunConfig.model_validate(config).name == config["base"]
+        for trigger in deployment.get("triggers", []):
+            assert unknown_keys(trigger, DeploymentEventTrigger) == set()
+        if config := deployment["parameters"].get("config"):
+            assert RunConfig.model_validate(config).name == config["base"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +102,30 @@ class Site:
 
         return asyncio.run(answer())
 
+    def start(self, deployment: str, parameters: dict[str, Any] | None = None) -> Any:
+        """Start a deployment by hand."""
+        found = self.ask(lambda client: client.read_deployment_by_name(deployment))
+        return self.ask(
+            lambda client: client.create_flow_run_from_deployment(found.id, parameters=parameters)
+        )
+
+    def runs_of(self, flow: str) -> list[Any]:
+        """Runs of a flow that have begun or ended."""
+        named = FlowFilter(name=FlowFilterName(any_=[flow]))
+        runs = self.ask(lambda client: client.read_flow_runs(flow_filter=named))
+        return [run for run in runs if not run.state.is_scheduled()]
+
+    def wait_for(self, run: Any) -> None:
+        """Wait until a flow run has ended well."""
+
+        def state() -> Any:
+            return self.ask(lambda client: client.read_flow_run(run.id)).state
+
+        log = self.folder / "worker.log"
+        wait_until(lambda: state().is_final(), RUN_SECONDS, log)
+        text = log.read_text(encoding="utf-8", errors="replace")[-4000:]
+        assert state().name == "Completed", text
+
 
 def wait_until(is_done: Callable[[], bool], seconds: float, log: Path) -> None:
     end = time.monotonic() + seconds
@@ -113,6 +148,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "RLHF_VAR": str(folder / "var"),
+            **SAFE_SERVER,
         },
         folder=folder,
     )
@@ -136,12 +172,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_deployments_are_what_the_file_says(site: Site) -> None:
     nightly = site.ask(lambda client: client.read_deployment_by_name("rlhf/nightly"))
     smoke = site.ask(lambda client: client.read_deployment_by_name("rlhf/smoke"))
+    collect = site.ask(lambda client: client.read_deployment_by_name("rlhf/collect"))
+    train = site.ask(lambda client: client.read_deployment_by_name(TRAIN_DEPLOYMENT))
     assert [(it.schedule.cron, it.schedule.timezone, it.active) for it in nightly.schedules] == [
         ("0 2 * * *", "UTC", True)
     ]
     assert smoke.schedules == []
-    for deployment, base in ((nightly, "demo"), (smoke, "smoke")):
-        assert deployment.parameters == {"config": {"base": base}}
+    assert [it.schedule.interval.total_seconds() for it in train.schedules] == [600.0]
+    human = {"config": {"base": "human"}, "until_stage": "collect_rankings"}
+    for deployment, parameters in (
+        (nightly, {"config": {"base": "demo"}}),
+        (smoke, {"config": {"base": "smoke"}}),
+        (collect, human),
+        (train, {}),
+    ):
+        assert deployment.parameters == parameters
         assert deployment.enforce_parameter_schema
         assert deployment.global_concurrency_limit.limit == 1
         assert deployment.concurrency_options.collision_strategy == "ENQUEUE"
@@ -157,11 +202,7 @@ def test_a_wrong_parameter_is_refused_before_anything_runs(site: Site) -> None:
 
 @pytest.mark.server
 def test_smoke_runs_through_the_worker_with_all_its_stages(site: Site) -> None:
-    smoke = site.ask(lambda client: client.read_deployment_by_name("rlhf/smoke"))
-    run = site.ask(lambda client: client.create_flow_run_from_deployment(smoke.id))
-
-    def state() -> Any:
-        return site.ask(lambda client: client.read_flow_run(run.id)).state
+    run = site.start("rlhf/smoke")
 
     def stages_done() -> list[str]:
         mine = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
@@ -169,10 +210,67 @@ def test_smoke_runs_through_the_worker_with_all_its_stages(site: Site) -> None:
         return [it.name.rpartition("-")[0] for it in task_runs if it.state_name == "Completed"]
 
     log = site.folder / "worker.log"
-    wait_until(lambda: state().is_final(), RUN_SECONDS, log)
-    assert state().name == "Completed", log.read_text(encoding="utf-8", errors="replace")[-4000:]
+    site.wait_for(run)
     # Task runs reach the API by way of its event queue, later than the flow's own state.
     expected = sorted(stage.name for stage in pipeline_stages())
     wait_until(lambda: sorted(stages_done()) == expected, REPORT_SECONDS, log)
     line = (site.folder / "var" / "runs.jsonl").read_text(encoding="utf-8")
     assert json.loads(line)["config"]["name"] == "smoke"
+
+
+WATCH = """
+import sys, threading
+from pathlib import Path
+from flows.environment import prepare_environment
+from flows.human_step import watch
+var, stop = Path(sys.argv[1]), threading.Event()
+prepare_environment(var)
+def say(line):
+    print(line, flush=True)
+    stop.set()
+watch(var, stop, say)
+"""
+
+
+@pytest.mark.server
+def test_collect_ends_and_enough_rankings_start_train(site: Site) -> None:
+    # Guards: a flow run that waits for people; an event that nobody hears; training twice.
+    var = site.folder / "var"
+    before = len(finished_runs(var))
+    people = {
+        "base": "smoke",
+        "name": "people",
+        "rank": {"ranker": "human"},
+        "annotate": {"wanted_rankings": 4, "gold_fraction": 0.0, "retest_fraction": 0.0},
+    }
+    site.wait_for(site.start("rlhf/collect", {"config": people, "until_stage": "collect_rankings"}))
+    assert len(finished_runs(var)) == before
+    # What the schedule starts ends at once where nothing is ready.
+    site.wait_for(site.start(TRAIN_DEPLOYMENT))
+    assert len(finished_runs(var)) == before
+    known = {run.id for run in site.runs_of("rlhf-train")}
+
+    rows = rank(var, "ada", 4)
+    told = subprocess.run(
+        [sys.executable, "-c", WATCH, str(var)],
+        cwd=repository_root(),
+        env=site.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert "told the Prefect server" in told.stdout, told.stdout + told.stderr
+
+    def started_by_the_event() -> list[Any]:
+        return [run for run in site.runs_of("rlhf-train") if run.id not in known]
+
+    log = site.folder / "worker.log"
+    wait_until(lambda: bool(started_by_the_event()), REPORT_SECONDS, log)
+    (run,) = started_by_the_event()
+    site.wait_for(run)
+    newest = finished_runs(var)[-1]
+    assert newest.name == "people"
+    assert newest.summary_of("collect_rankings")["rankings_accepted"] == len(rows)
+    assert newest.artifact_of("evaluate") is not None
+    assert run.parameters == {"batch_id": newest.summary_of("collect_rankings")["batch_id"]}
