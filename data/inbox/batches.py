@@ -1,42 +1,56 @@
-"""Batches: the sets of a run published for ranking, how far they are, and their end."""
+"""Batches: the sets of a run published for ranking, how far they are, and their end.
+
+Omitted on purpose: who ranks what (data.inbox.assignments).
+"""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from hashlib import sha256
+from typing import Any, Literal
 
-from data.inbox.events import Head
-from data.messages import Message
-from data.sets import Response, ResponseSet
+from data.errors import InputError
+from data.inbox.connection import path_of, write
+from data.inbox.events import Head, note
+from data.inbox.tasks import Task, find_task, insert_task, read_tasks, task_of
+from data.inbox.times import from_text, to_text
+from data.queries import load
+
+__all__ = [
+    "Batch",
+    "GateReason",
+    "NewBatch",
+    "Progress",
+    "Task",
+    "find_batch",
+    "find_task",
+    "finish",
+    "list_batches",
+    "list_progress",
+    "progress",
+    "publish",
+    "read_tasks",
+    "reopen",
+    "task_of",
+    "withdraw",
+]
 
 GateReason = Literal["enough", "deadline", "nothing_left"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One set of a batch, as it is handed out.
-
-    Attributes:
-        responses: In the order of the set; each annotator sees another one (see Assignment).
-        purpose: "main", "overlap", "gold", "retest" or "calibration".
-        retest_of: The set that a retest repeats, None for any other purpose.
-        want: How many annotators shall answer it, >= 1.
-        priority: Lower is handed out first; random among equals.
-        shown_sha256: Hash of what an annotator sees.
-    """
-
-    set_id: str
-    messages: list[Message]
-    responses: tuple[Response, ...]
-    purpose: str
-    retest_of: str | None
-    want: int
-    guideline_version: str
-    campaign: str
-    count_words: int
-    shown_sha256: str
-    priority: int = 0
+_COUNTED = (
+    "have",
+    "tasks",
+    "tasks_done",
+    "tasks_left",
+    "ranked",
+    "not_rankable",
+    "skipped",
+    "held",
+    "discarded",
+    "late",
+    "in_work",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +60,7 @@ class NewBatch:
     Attributes:
         batch_id: "b_" and 16 digits of a hash of its sets.
         name: Name of the run, for people.
-        wanted: Rankings after which the run goes on, >= 1.
+        wanted: Rankings after which the run goes on; 0 does not wait.
         deadline: When it goes on with what there is; None waits for the rankings.
         allow_top: Whether annotators may leave responses unranked below the ranked ones.
         config: The run's whole config as JSON, so that whoever notices that the gate is open can
@@ -103,8 +117,6 @@ class Progress:
         discarded: Answers that a lead discarded; their tasks are handed out again.
         late: Answers that came after their lease had ended; also counted by outcome.
         in_work: Tasks in the hands of annotators now.
-        ranking_events: Rows "ranking" in the log, of the page and of all other rankers, revisions
-            and conflicts included.
     """
 
     batch: Batch
@@ -119,31 +131,50 @@ class Progress:
     discarded: int
     late: int
     in_work: int
-    ranking_events: int
 
     def gate(self, now: datetime) -> GateReason | None:
         """Return why the run may go on, None while it has to wait."""
-        raise NotImplementedError
+        if self.have >= self.batch.wanted:
+            return "enough"
+        if self.batch.deadline is not None and now >= self.batch.deadline:
+            return "deadline"
+        return None if self.tasks_left else "nothing_left"
 
     def is_open(self, now: datetime) -> bool:
         """Return whether the gate is open: enough rankings, deadline passed, or nothing left."""
         return self.gate(now) is not None
 
 
-def task_of(response_set: ResponseSet, *, want: int, priority: int = 0) -> Task:
-    """Return the task that a set is for annotators."""
-    raise NotImplementedError
-
-
 def publish(
     con: sqlite3.Connection, batch: NewBatch, tasks: Iterable[Task], *, now: datetime
 ) -> bool:
-    """Publish a batch; one that is there is left as it is.
+    """Publish a batch, or renew what the run asks of one that is there.
+
+    A batch that is there keeps its tasks, events and published_at; its name, wanted, deadline,
+    allow_top, config and retest_after become those given, and a withdrawal ends.
 
     Returns:
         Whether the batch is new.
     """
-    raise NotImplementedError
+    with write(con):
+        is_new = find_batch(con, batch.batch_id) is None
+        con.execute(load("inbox/upsert_batch"), _batch_row(batch, now))
+        if is_new:
+            shown = sha256()
+            count = 0
+            for count, task in enumerate(tasks, start=1):
+                insert_task(con, batch.batch_id, count, task)
+                shown.update(f"{task.set_id} {task.shown_sha256}\n".encode())
+            payload = {
+                "name": batch.name,
+                "campaign": batch.campaign,
+                "guideline_version": batch.guideline_version,
+                "wanted": batch.wanted,
+                "tasks": count,
+                "tasks_sha256": shown.hexdigest(),
+            }
+            note(con, "published", batch.batch_id, payload, origin="publish", now=now)
+    return is_new
 
 
 def finish(con: sqlite3.Connection, batch_id: str, head: Head, *, now: datetime) -> None:
@@ -151,27 +182,39 @@ def finish(con: sqlite3.Connection, batch_id: str, head: Head, *, now: datetime)
 
     Answers to tasks that are out already are still stored. Saying it twice changes nothing.
     """
-    raise NotImplementedError
+    with write(con):
+        batch = _known(con, batch_id)
+        if batch.finished_seq == head.seq:
+            return
+        con.execute(
+            load("inbox/finish_batch"),
+            {"batch_id": batch_id, "seq": head.seq, "at": to_text(now)},
+        )
+        note(con, "finished", batch_id, asdict(head), origin="run", now=now)
+
+
+def reopen(con: sqlite3.Connection, batch_id: str) -> None:
+    """Take a finish back: tasks are handed out again. The log keeps both."""
+    with write(con):
+        _known(con, batch_id)
+        con.execute(load("inbox/reopen_batch"), {"batch_id": batch_id})
 
 
 def withdraw(con: sqlite3.Connection, batch_id: str, *, now: datetime) -> None:
     """Hand out no more tasks of a batch that no run waits for. Publishing it again undoes this."""
-    raise NotImplementedError
+    with write(con):
+        _known(con, batch_id)
+        con.execute(load("inbox/withdraw_batch"), {"batch_id": batch_id, "at": to_text(now)})
 
 
 def find_batch(con: sqlite3.Connection, batch_id: str) -> Batch | None:
     """Return a batch, None if it was never published."""
-    raise NotImplementedError
+    return next(iter(_find_batches(con, batch_id)), None)
 
 
-def find_task(con: sqlite3.Connection, batch_id: str, set_id: str) -> Task | None:
-    """Return a task, None where the batch has no such set."""
-    raise NotImplementedError
-
-
-def read_tasks(con: sqlite3.Connection, batch_id: str) -> Iterator[Task]:
-    """Yield the tasks of a batch in the order in which they were published."""
-    raise NotImplementedError
+def list_batches(con: sqlite3.Connection) -> list[Batch]:
+    """Return all batches, the one published first in front."""
+    return _find_batches(con, None)
 
 
 def progress(con: sqlite3.Connection, batch_id: str, *, now: datetime) -> Progress:
@@ -180,9 +223,55 @@ def progress(con: sqlite3.Connection, batch_id: str, *, now: datetime) -> Progre
     Raises:
         InputError: If there is no such batch.
     """
-    raise NotImplementedError
+    return _progress(con, [_known(con, batch_id)], now)[0]
 
 
 def list_progress(con: sqlite3.Connection, *, now: datetime) -> list[Progress]:
     """Return how far each batch is, the one published first in front."""
-    raise NotImplementedError
+    return _progress(con, list_batches(con), now)
+
+
+def _known(con: sqlite3.Connection, batch_id: str) -> Batch:
+    batch = find_batch(con, batch_id)
+    if batch is None:
+        raise InputError(f"{path_of(con)}: there is no batch {batch_id}; check the id")
+    return batch
+
+
+def _batch_row(batch: NewBatch, now: datetime) -> dict[str, Any]:
+    return {
+        "batch_id": batch.batch_id,
+        "name": batch.name,
+        "campaign": batch.campaign,
+        "guideline_version": batch.guideline_version,
+        "wanted": batch.wanted,
+        "deadline": None if batch.deadline is None else to_text(batch.deadline),
+        "allow_top": batch.allow_top,
+        "config": batch.config,
+        "retest_after_seconds": int(batch.retest_after.total_seconds()),
+        "published_at": to_text(now),
+    }
+
+
+def _find_batches(con: sqlite3.Connection, batch_id: str | None) -> list[Batch]:
+    rows = con.execute(load("inbox/find_batches"), {"batch_id": batch_id}).fetchall()
+    return [_batch(dict(row)) for row in rows]
+
+
+def _batch(row: dict[str, Any]) -> Batch:
+    row["allow_top"] = bool(row["allow_top"])
+    row["retest_after"] = timedelta(seconds=row.pop("retest_after_seconds"))
+    for name in ("deadline", "published_at", "finished_at", "withdrawn_at"):
+        row[name] = None if row[name] is None else from_text(row[name])
+    return Batch(**row)
+
+
+def _progress(con: sqlite3.Connection, batches: Sequence[Batch], now: datetime) -> list[Progress]:
+    one = batches[0].batch_id if len(batches) == 1 else None
+    numbers = {batch.batch_id: dict.fromkeys(_COUNTED, 0) for batch in batches}
+    parameters = {"batch_id": one, "now": to_text(now)}
+    for name in ("inbox/count_tasks", "inbox/count_answers"):
+        for row in con.execute(load(name), parameters):
+            found = dict(row)
+            numbers[found.pop("batch_id")].update(found)
+    return [Progress(batch=batch, **numbers[batch.batch_id]) for batch in batches]

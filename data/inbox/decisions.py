@@ -1,8 +1,16 @@
 """A lead's decisions on rankings: accept a held one, discard one, or take a discard back."""
 
+import json
 import sqlite3
 from datetime import datetime
 from typing import Literal
+
+from data.errors import InputError
+from data.inbox.accounts import by_id
+from data.inbox.connection import path_of, write
+from data.inbox.events import find, note, read
+from data.inbox.times import to_text
+from data.queries import load
 
 Action = Literal["accept", "discard"]
 
@@ -36,9 +44,27 @@ def decide(
     Raises:
         InputError: If the batch has no such ranking, or `by` is no active lead.
     """
-    raise NotImplementedError
+    with write(con):
+        lead = by_id(con, by)
+        if lead is None or lead.role != "lead" or not lead.is_active:
+            raise InputError(f"annotator {by!r} is no active lead; a lead decides on rankings")
+        event = find(con, batch_id, ranking_id)
+        if event is None or event.type != "ranking":
+            raise InputError(f"{path_of(con)}: batch {batch_id} has no ranking {ranking_id}")
+        if read_decisions(con, batch_id).get(ranking_id) == action:
+            return False
+        payload = {"event_id": ranking_id, "action": action, "by": by, "at": to_text(now)}
+        note(con, "decision", batch_id, payload, origin="page", now=now)
+        state = "discarded" if action == "discard" else "done"
+        parameters = {"batch_id": batch_id, "answer_id": ranking_id, "state": state}
+        con.execute(load("inbox/decide_assignment"), parameters)
+    return True
 
 
 def read_decisions(con: sqlite3.Connection, batch_id: str) -> dict[str, Action]:
     """Return ranking event id -> the decision that holds, of a batch."""
-    raise NotImplementedError
+    decisions: dict[str, Action] = {}
+    for event in read(con, batch_id=batch_id, types=("decision",)):
+        payload = json.loads(event.payload)
+        decisions[payload["event_id"]] = payload["action"]
+    return decisions

@@ -1,10 +1,32 @@
-"""The event log: append-only, each row chained to the one before by a hash."""
+"""The event log: append-only, each row chained to the one before by a hash.
 
+The hash of a row is sha256 over: the hash of the row before in hexadecimal digits; event_id,
+batch_id, type, origin and at, each as its number of characters, a colon and the text in UTF-8; the
+bytes of the payload. The first row is chained to the sha256 of the inbox's id.
+
+Omitted on purpose: what the events mean. Whoever can write the file can also rewrite the whole
+chain: that is noticed by a head kept elsewhere, which the ledger does.
+"""
+
+import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from hashlib import sha256
+from typing import Any, Literal
+
+from data.errors import InputError
+from data.identity import canonical_json, sha256_bytes, sha256_text
+from data.inbox.connection import inbox_id, path_of, worded, write
+from data.inbox.times import to_text
+from data.queries import load
+
+CHUNK_ROWS = 10_000
+CHUNK_BYTES = 16 * 2**20
+
+_CONFLICTS = uuid.UUID("5f2f0c2e-8a0b-5d0e-9c7b-3a1d6f5e4c21")
 
 EventType = Literal["published", "handed_out", "expired", "ranking", "decision", "finished"]
 
@@ -35,8 +57,7 @@ class Event:
     Attributes:
         seq: Place in the log, from 1, without gaps; also the order of the commits.
         at: When it was stored, UTC, ISO 8601 with microseconds.
-        prev_sha256: The hash of the row before.
-        sha256: The hash over prev_sha256 and all of this row but seq.
+        sha256: The hash over the row before's and all of this row but seq.
     """
 
     seq: int
@@ -46,7 +67,6 @@ class Event:
     payload: bytes
     origin: str
     at: str
-    prev_sha256: str
     sha256: str
 
 
@@ -91,21 +111,59 @@ def append(con: sqlite3.Connection, events: Iterable[NewEvent], *, now: datetime
         events: Any number of them; memory does not grow with it.
         now: The clock of this machine, with a time zone.
     """
-    raise NotImplementedError
+    added = duplicate = conflicts = 0
+    for chunk in _chunks(events):
+        with write(con):
+            part = append_within(con, chunk, now=now)
+        added, duplicate = added + part.added, duplicate + part.duplicate
+        conflicts += part.conflicts
+    return Appended(added=added, duplicate=duplicate, conflicts=conflicts)
 
 
 def append_within(
-    con: sqlite3.Connection, events: Iterable[NewEvent], *, now: datetime
+    con: sqlite3.Connection, events: Sequence[NewEvent], *, now: datetime
 ) -> Appended:
     """Store few events within the caller's write block; otherwise as append."""
-    raise NotImplementedError
+    # Most imports bring no id twice: looking each one up beforehand would cost a third more.
+    con.execute(load("inbox/savepoint"))
+    try:
+        _insert(con, events, now)
+        fresh, conflicts = events, 0
+    except sqlite3.IntegrityError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+            raise
+        con.execute(load("inbox/rollback_to_savepoint"))
+        fresh, conflicts = _leave_out_stored(con, events)
+        _insert(con, fresh, now)
+    con.execute(load("inbox/release_savepoint"))
+    duplicate = len(events) - len(fresh)
+    return Appended(added=len(fresh), duplicate=duplicate, conflicts=conflicts)
+
+
+def note(
+    con: sqlite3.Connection,
+    event_type: EventType,
+    batch_id: str,
+    payload: dict[str, Any],
+    *,
+    origin: str,
+    now: datetime,
+) -> str:
+    """Write an event of the inbox's own into the log, in the caller's write block; returns its id.
+
+    For the modules of the inbox.
+    """
+    event_id = str(uuid.uuid4())
+    text = canonical_json(payload).encode()
+    append_within(con, [NewEvent(event_id, batch_id, event_type, text, origin)], now=now)
+    return event_id
 
 
 def read(
     con: sqlite3.Connection,
     *,
     batch_id: str | None = None,
-    types: Collection[EventType] | None = None,
+    types: Collection[str] | None = None,
     after: int = 0,
 ) -> Iterator[Event]:
     """Yield events in the order of seq, one by one from the file.
@@ -116,17 +174,35 @@ def read(
         types: Of these types; None for all. One batch and one type is found by an index.
         after: Only events with a larger seq.
     """
-    raise NotImplementedError
+    if batch_id is not None and types is not None and len(types) == 1:
+        parameters = {"batch_id": batch_id, "type": next(iter(types)), "after": after}
+        rows = con.execute(load("inbox/read_events_of_type"), parameters)
+    else:
+        wanted = None if types is None else json.dumps(list(types))
+        parameters = {"batch_id": batch_id, "types": wanted, "after": after}
+        rows = con.execute(load("inbox/read_events"), parameters)
+    for row in rows:
+        yield Event(*row)
 
 
 def find(con: sqlite3.Connection, batch_id: str, event_id: str) -> Event | None:
     """Return one event, None where the batch has none of this id."""
-    raise NotImplementedError
+    parameters = {"batch_id": batch_id, "event_id": event_id}
+    row = con.execute(load("inbox/find_event"), parameters).fetchone()
+    return Event(*row) if row else None
 
 
 def head(con: sqlite3.Connection) -> Head:
     """Return the end of the log."""
-    raise NotImplementedError
+    identity = inbox_id(con)
+    row = con.execute(load("inbox/find_head")).fetchone()
+    seq, digest = row or (0, sha256_text(identity))
+    return Head(inbox_id=identity, seq=seq, sha256=digest)
+
+
+def latest(con: sqlite3.Connection, event_type: EventType) -> int:
+    """Return the seq of the last event of a type (but "ranking"), 0 if there is none; cheap."""
+    return con.execute(load("inbox/find_latest"), {"type": event_type}).fetchone()["seq"] or 0
 
 
 def verify(con: sqlite3.Connection, *, expected: Head | None = None) -> Head:
@@ -143,4 +219,123 @@ def verify(con: sqlite3.Connection, *, expected: Head | None = None) -> Head:
     Raises:
         InputError: Naming the first seq that does not fit, or that the expected head is gone.
     """
-    raise NotImplementedError
+    with worded(con):
+        identity = inbox_id(con)
+        if expected is not None and expected.inbox_id != identity:
+            raise _broken(con, f"it is not the inbox {expected.inbox_id[:8]} that was read before")
+        at = Head(inbox_id=identity, seq=0, sha256=sha256_text(identity))
+        _check_expected(con, at, expected)
+        for event in read(con):
+            _check_link(con, at, event)
+            at = Head(inbox_id=identity, seq=event.seq, sha256=event.sha256)
+            _check_expected(con, at, expected)
+        if expected is not None and expected.seq > at.seq:
+            reason = f"it ends at event {at.seq}, and event {expected.seq} was read from it before"
+            raise _broken(con, reason)
+        return at
+
+
+def _check_link(con: sqlite3.Connection, at: Head, event: Event) -> None:
+    if event.seq != at.seq + 1:
+        raise _broken(con, f"event {at.seq + 1} is missing")
+    if event.sha256 != _digest(at.sha256, event, event.at).hex():
+        raise _broken(con, f"event {event.seq} does not fit its hash and the event before it")
+
+
+def _check_expected(con: sqlite3.Connection, at: Head, expected: Head | None) -> None:
+    if expected is not None and at.seq == expected.seq and at.sha256 != expected.sha256:
+        raise _broken(con, f"event {at.seq} is not the one that was read before")
+
+
+def _broken(con: sqlite3.Connection, reason: str) -> InputError:
+    return InputError(
+        f"{path_of(con)}: the log of the inbox was changed: {reason}; restore a backup, or find out"
+        " who wrote to the file before you trust its rankings"
+    )
+
+
+def _insert(con: sqlite3.Connection, events: Sequence[NewEvent], now: datetime) -> None:
+    at, last = to_text(now), head(con)
+    prev = last.sha256
+    rows = []
+    for seq, event in enumerate(events, start=last.seq + 1):
+        digest = _digest(prev, event, at)
+        prev = digest.hex()
+        facts = (event.event_id, event.batch_id, event.type, event.origin)
+        rows.append((seq, *facts, at, digest, event.payload))
+    con.executemany(load("inbox/insert_events"), rows)
+
+
+def _digest(prev: str, event: NewEvent | Event, at: str) -> bytes:
+    event_id, batch_id, kind, origin = event.event_id, event.batch_id, event.type, event.origin
+    facts = (
+        f"{prev}{len(event_id)}:{event_id}{len(batch_id)}:{batch_id}"
+        f"{len(kind)}:{kind}{len(origin)}:{origin}{len(at)}:{at}"
+    )
+    digest = sha256(facts.encode())
+    digest.update(event.payload)
+    return digest.digest()
+
+
+def _leave_out_stored(
+    con: sqlite3.Connection, events: Sequence[NewEvent]
+) -> tuple[list[NewEvent], int]:
+    """Return the events that are not stored, each under an id that is free, and the conflicts."""
+    stored = _find_stored(con, events)
+    fresh: list[NewEvent] = []
+    conflicts = 0
+    for event in events:
+        content = (event.type, event.payload)
+        known = stored.get((event.batch_id, event.event_id), content)
+        if known != content:
+            event = replace(event, event_id=_conflict_id(event))  # noqa: PLW2901
+            conflicts += (event.batch_id, event.event_id) not in stored
+        if (event.batch_id, event.event_id) not in stored:
+            stored[(event.batch_id, event.event_id)] = content
+            fresh.append(event)
+    return fresh, conflicts
+
+
+def _conflict_id(event: NewEvent) -> str:
+    name = f"{event.event_id}|{sha256_bytes(event.payload)}"
+    return str(uuid.uuid5(_CONFLICTS, name))
+
+
+def _find_stored(
+    con: sqlite3.Connection, events: Sequence[NewEvent]
+) -> dict[tuple[str, str], tuple[str, bytes]]:
+    """Return (batch, id) -> (type, payload) of what is stored under the ids that events may get."""
+    stored: dict[tuple[str, str], tuple[str, bytes]] = {}
+    by_batch: dict[str, list[NewEvent]] = {}
+    for event in events:
+        by_batch.setdefault(event.batch_id, []).append(event)
+    for batch_id, group in by_batch.items():
+        stored.update(_find_ids(con, batch_id, [event.event_id for event in group]))
+        others = [
+            _conflict_id(event)
+            for event in group
+            if stored.get((batch_id, event.event_id)) not in (None, (event.type, event.payload))
+        ]
+        stored.update(_find_ids(con, batch_id, others))
+    return stored
+
+
+def _find_ids(
+    con: sqlite3.Connection, batch_id: str, event_ids: Sequence[str]
+) -> Iterator[tuple[tuple[str, str], tuple[str, bytes]]]:
+    parameters = {"batch_id": batch_id, "event_ids": json.dumps(event_ids)}
+    for event_id, kind, payload in con.execute(load("inbox/find_stored"), parameters):
+        yield (batch_id, event_id), (kind, payload)
+
+
+def _chunks(events: Iterable[NewEvent]) -> Iterator[list[NewEvent]]:
+    chunk: list[NewEvent] = []
+    count_bytes = 0
+    for event in events:
+        chunk.append(event)
+        count_bytes += len(event.payload)
+        if len(chunk) == CHUNK_ROWS or count_bytes > CHUNK_BYTES:
+            yield chunk
+            chunk, count_bytes = [], 0
+    if chunk:
+        yield chunk

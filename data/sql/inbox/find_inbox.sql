@@ -1,0 +1,5 @@
+select
+    version,
+    inbox_id,
+    shuffle_secret
+from inbox;

@@ -1,0 +1,4 @@
+-- Parameters: $key.
+select value
+from mirror
+where key = $key;

@@ -1,0 +1,2 @@
+-- Once, at creation: the file itself remembers it.
+pragma journal_mode = wal;

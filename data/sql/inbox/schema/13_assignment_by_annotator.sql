@@ -1,0 +1,2 @@
+-- What an annotator has had.
+create index assignment_by_annotator on assignment (annotator_id, set_id, state);
