@@ -103,6 +103,10 @@ class Browser(TestClient):
     def enter(self, token: str):
         return self.post("/enter", data={"token": token})
 
+    def csrf(self) -> str:
+        """What every form of this session carries."""
+        return re.findall(r'name="csrf" value="(\w+)"', self.get("/guidelines").text)[0]
+
     def task(self, path: str = "/") -> "TaskForm":
         answer = self.get(path)
         assert answer.status_code == 200, answer.text

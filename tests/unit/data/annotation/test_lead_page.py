@@ -17,6 +17,8 @@ from tests.unit.data.annotation.builders import (
     make_task,
 )
 
+pytestmark = pytest.mark.usefixtures("reads_quickly")
+
 FIGURES = {
     "mutual_agreement": {"value": 0.714, "low": 0.6, "high": 0.81, "n": 40},
     "alpha": {"value": None, "low": None, "high": None, "n": 0},
@@ -61,7 +63,7 @@ def held_row(event_id: str) -> dict[str, object]:
 
 
 def decide(browser: Browser, event_id: str, decision: str, batch_id: str = BATCH) -> object:
-    csrf = browser.task().fields["csrf"]
+    csrf = browser.csrf()
     form = {"csrf": csrf, "batch_id": batch_id, "event_id": event_id, "decision": decision}
     return browser.post("/lead/decide", data=form)
 
@@ -132,7 +134,7 @@ def test_a_decision_on_nothing_is_refused(
 
 def test_the_pipeline_is_asked_to_read_and_says_how_it_went(site: Site) -> None:
     browser = site.client("lea")
-    csrf = browser.task().fields["csrf"]
+    csrf = browser.csrf()
     form = {"csrf": csrf, "batch_id": BATCH}
     assert "Asked for" in browser.post("/lead/refresh", data=form).text
     with open_inbox(site.inbox) as con:

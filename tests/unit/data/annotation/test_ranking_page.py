@@ -24,6 +24,8 @@ from tests.unit.data.annotation.builders import (
     make_task,
 )
 
+pytestmark = pytest.mark.usefixtures("reads_quickly")
+
 LONG = tuple("word " * 400 + str(i) for i in range(4))
 
 
@@ -188,7 +190,7 @@ def test_a_second_window_does_not_answer_a_set_again(site: Site) -> None:
 def test_somebody_elses_set_cannot_be_answered(site: Site) -> None:
     ada, bob = site.client("ada"), site.client("bob")
     form = ada.task().ranked(1, 2, 3, 4)
-    csrf = bob.task().fields["csrf"]
+    csrf = bob.csrf()
     assert bob.post("/submit", data={**form, "csrf": csrf}).status_code == 409
     assert bob.post("/submit", data={**form, "csrf": csrf, "set_id": "s_9"}).status_code == 409
     assert rows(site) == []

@@ -100,7 +100,7 @@ def test_nobody_is_let_in_without_a_session(site: Site, path: str) -> None:
 
 def test_an_annotator_sees_nothing_of_a_lead(site: Site) -> None:
     browser = site.client("ada")
-    csrf = browser.task().fields["csrf"]
+    csrf = browser.csrf()
     assert browser.get("/lead").status_code == 403
     assert browser.post("/lead/decide", data={"csrf": csrf}).status_code == 403
     assert browser.post("/lead/refresh", data={"csrf": csrf}).status_code == 403
@@ -135,7 +135,7 @@ def test_behind_https_the_cookie_is_for_https_and_this_host_alone(site: Site) ->
 def test_signing_out_ends_the_session_and_not_the_cookie_alone(site: Site) -> None:
     browser = site.client("ada")
     session = browser.cookies["rlhf_session"]
-    csrf = browser.task().fields["csrf"]
+    csrf = browser.csrf()
     assert "Signed out" in browser.post("/leave", data={"csrf": csrf}).text
     browser.cookies.set("rlhf_session", session)
     assert browser.get("/").status_code == 401
@@ -163,7 +163,7 @@ def test_tries_come_back_with_time() -> None:
 
 
 def large(browser: Browser) -> dict[str, str]:
-    return {"csrf": browser.task().fields["csrf"], "filler": "x" * 262_144}
+    return {"csrf": browser.csrf(), "filler": "x" * 262_144}
 
 
 def test_a_body_has_a_limit(site: Site) -> None:
