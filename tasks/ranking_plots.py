@@ -214,13 +214,14 @@ def _draw_rows(
     is_calm: "Callable[[Figure], bool]" = lambda _figure: True,
 ) -> None:
     """A dot a row; without a line where there is no interval."""
-    for row, figure in enumerate(figures):
-        if figure.value is None:
-            continue
-        own = colour if is_calm(figure) else _WARNING
-        axes.plot(figure.value, row + shift, marker=marker, color=own, markersize=6)
-        if figure.low is not None and figure.high is not None:
-            axes.hlines(row + shift, figure.low, figure.high, color=own, linewidth=1.8)
+    rows = [(row + shift, it) for row, it in enumerate(figures) if it.value is not None]
+    colours = [colour if is_calm(it) else _WARNING for _, it in rows]
+    axes.scatter(
+        [_value_at(it) for _, it in rows], [row for row, _ in rows], c=colours, marker=marker, s=36
+    )
+    for (row, it), own in zip(rows, colours, strict=True):
+        if it.low is not None and it.high is not None:
+            axes.hlines(row, it.low, it.high, color=own, linewidth=1.8)
 
 
 def _draw_overall(axes: "Axes", figure: "Figure", label: str) -> None:

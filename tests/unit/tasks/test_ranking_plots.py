@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_hex
 
 from data.statistics import Figure, RankingStatistics, measure
 from tasks.ranking_plots import plots
@@ -34,15 +36,12 @@ def draw(statistics: RankingStatistics) -> dict[str, Any]:
     return drawn
 
 
-def dots(plot: Any, panel: int = 0) -> list[tuple[float, float, str]]:
-    """(value, row, colour) of each dot of a panel, the first row on top."""
-    lines = [line for line in plot.axes[panel].get_lines() if line.get_marker() == "o"]
-    points = [
-        (*line.get_xydata()[0].tolist(), line.get_color())
-        for line in lines
-        if line.get_xydata().size
-    ]
-    return sorted(points, key=lambda point: point[1])
+def dots(plot: Any, panel: int = 0) -> tuple[list[float], list[str]]:
+    """Values and colours of the dots of a panel, from the first row on."""
+    (collection,) = (it for it in plot.axes[panel].collections if isinstance(it, PathCollection))
+    assert collection.get_offsets()[:, 1].tolist() == list(range(len(collection.get_offsets())))
+    colours = [to_hex(colour) for colour in collection.get_facecolors()]
+    return collection.get_offsets()[:, 0].tolist(), colours
 
 
 def test_each_annotator_stands_where_its_figures_are(snapshot: Snapshot) -> None:
@@ -53,18 +52,16 @@ def test_each_annotator_stands_where_its_figures_are(snapshot: Snapshot) -> None
     axes = drawn["agreement"].axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["x  (6)", "y  (6)", "w  (6)"]
     expected = [figures[name]["agreement"].value for name in ("x", "y", "w")]
-    assert [value for value, *_ in dots(drawn["agreement"])] == pytest.approx(expected)
+    assert dots(drawn["agreement"])[0] == pytest.approx(expected)
     assert any("72.6%" in text.get_text() for text in drawn["agreement"].legends[0].get_texts())
 
 
 def test_a_habit_is_red_only_where_the_interval_leaves_out_one_half(snapshot: Snapshot) -> None:
     plot = plots(measure(snapshot.write()))["habits"]
     names = [label.get_text() for label in plot.axes[0].get_yticklabels()]
-    colours = [colour for *_, colour in dots(plot)]
-    assert dict(zip(names, colours, strict=True)) == {
-        "w  (6)": "tab:red",
-        "x  (6)": "tab:red",
-        "y  (6)": "tab:blue",
+    expected = {"w  (6)": "tab:red", "x  (6)": "tab:red", "y  (6)": "tab:blue"}
+    assert dict(zip(names, dots(plot)[1], strict=True)) == {
+        name: to_hex(colour) for name, colour in expected.items()
     }
 
 
@@ -115,5 +112,5 @@ def test_a_figure_without_interval_is_a_dot_alone() -> None:
 
     axes = Plot().add_subplot()
     _draw_rows(axes, [Figure(value=0.4, n=3), Figure(), Figure(value=0.5, low=0.4, high=0.6, n=9)])
-    assert len(axes.get_lines()) == 2
-    assert len(axes.collections) == 1
+    assert [type(it) for it in axes.collections] == [PathCollection, LineCollection]
+    assert len(axes.collections[0].get_offsets()) == 2
