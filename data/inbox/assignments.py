@@ -16,6 +16,7 @@ from data.identity import canonical_json
 from data.inbox import events
 from data.inbox.accounts import by_id as account_by_id
 from data.inbox.accounts import counts_of
+from data.inbox.carry import carry_out
 from data.inbox.connection import shuffle_secret, write
 from data.inbox.shuffle import shuffle
 from data.inbox.tasks import Task, find_task
@@ -273,6 +274,7 @@ def _store(
         "now": to_text(now),
     }
     con.execute(load("inbox/store_answer"), {**key, **answer})
+    carry_out(con, batch_id, row["set_id"], now=now)
     return Result.LATE if is_late and found is not None and found.state != "done" else Result.STORED
 
 

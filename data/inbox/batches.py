@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from data.errors import InputError
+from data.inbox.carry import carry_in
 from data.inbox.connection import path_of, write
 from data.inbox.events import Head, note
 from data.inbox.tasks import Task, find_task, insert_task, read_tasks, task_of
@@ -150,6 +151,8 @@ def publish(
 ) -> bool:
     """Publish a batch, or renew what the run asks of one that is there.
 
+    A new batch begins with the answers that its sets got in earlier ones (data.inbox.carry).
+
     A batch that is there keeps its tasks, events and published_at; its name, wanted, deadline,
     allow_top, config and retest_after become those given, and a withdrawal ends.
 
@@ -173,6 +176,7 @@ def publish(
                 "tasks": count,
                 "tasks_sha256": shown.hexdigest(),
             }
+            carry_in(con, batch.batch_id, now=now)
             note(con, "published", batch.batch_id, payload, origin="publish", now=now)
     return is_new
 

@@ -15,10 +15,12 @@ from data.queries import load
 def put(con: sqlite3.Connection, key: str, value_json: str, *, now: datetime) -> None:
     """Keep a JSON text under a key, in place of the earlier one."""
     with write(con):
-        con.execute(load("inbox/put_mirror"), {"key": key, "value": value_json, "at": to_text(now)})
+        con.execute(
+            load("inbox/put_mirror"), {"name": key, "value": value_json, "at": to_text(now)}
+        )
 
 
 def get(con: sqlite3.Connection, key: str) -> str | None:
     """Return the JSON text of a key, None where nothing was put."""
-    row = con.execute(load("inbox/get_mirror"), {"key": key}).fetchone()
+    row = con.execute(load("inbox/get_mirror"), {"name": key}).fetchone()
     return row["value"] if row else None

@@ -1,1 +1,1 @@
-begin deferred;
+begin;

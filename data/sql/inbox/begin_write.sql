@@ -1,1 +1,1 @@
-begin immediate;
+begin immediate; -- noqa: PRS

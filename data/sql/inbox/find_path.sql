@@ -1,2 +1,3 @@
 -- The file of a connection.
-select file from pragma_database_list where name = 'main';
+select file from pragma_database_list
+where name = 'main';

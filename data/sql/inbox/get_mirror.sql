@@ -1,4 +1,4 @@
--- Parameters: $key.
+-- Parameters: $name.
 select value
 from mirror
-where key = $key;
+where name = $name;

@@ -1,6 +1,6 @@
--- Parameters: $key, $value, $at.
-insert into mirror (key, value, at)
-values ($key, $value, $at)
-on conflict (key) do update set
-value = excluded.value,
-at = excluded.at;
+-- Parameters: $name, $value, $at.
+insert into mirror (name, value, at)
+values ($name, $value, $at)
+on conflict (name) do update set
+    value = excluded.value,
+    at = excluded.at;

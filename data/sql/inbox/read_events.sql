@@ -13,5 +13,5 @@ from event
 where
     seq > $after
     and ($batch_id is null or batch_id = $batch_id)
-    and ($types is null or +type in (select value from json_each($types)))
+    and ($types is null or +type in (select listed.value from json_each($types) as listed))
 order by seq;

@@ -1,1 +1,1 @@
-release attempt;
+release attempt; -- noqa: PRS

@@ -1,1 +1,1 @@
-rollback to attempt;
+rollback to attempt; -- noqa: PRS

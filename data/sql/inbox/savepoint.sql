@@ -1,1 +1,1 @@
-savepoint attempt;
+savepoint attempt; -- noqa: PRS

@@ -9,12 +9,12 @@ values (
     $outcome, $now, $is_held, $is_late
 )
 on conflict (batch_id, set_id, annotator_id) do update set
-state = 'done',
-draft = null,
-answer_id = excluded.answer_id,
-revision = excluded.revision,
-outcome = excluded.outcome,
-answered_at = coalesce(answered_at, excluded.answered_at),
-revised_at = iif(answered_at is null, null, excluded.answered_at),
-is_held = excluded.is_held,
-is_late = excluded.is_late;
+    state = 'done',
+    draft = null,
+    answer_id = excluded.answer_id,
+    revision = excluded.revision,
+    outcome = excluded.outcome,
+    answered_at = coalesce(answered_at, excluded.answered_at),
+    revised_at = iif(answered_at is null, null, excluded.answered_at),
+    is_held = excluded.is_held,
+    is_late = excluded.is_late;

@@ -9,10 +9,10 @@ values (
     $retest_after_seconds, $published_at
 )
 on conflict (batch_id) do update set
-name = excluded.name,
-wanted = excluded.wanted,
-deadline = excluded.deadline,
-allow_top = excluded.allow_top,
-config = excluded.config,
-retest_after_seconds = excluded.retest_after_seconds,
-withdrawn_at = null;
+    name = excluded.name,
+    wanted = excluded.wanted,
+    deadline = excluded.deadline,
+    allow_top = excluded.allow_top,
+    config = excluded.config,
+    retest_after_seconds = excluded.retest_after_seconds,
+    withdrawn_at = null;

@@ -1,2 +1,3 @@
 -- Leases in the order in which they end.
-create index lease on assignment (lease_ends_at) where state = 'open';
+create index lease on assignment (lease_ends_at)
+where state = 'open';

@@ -1,7 +1,7 @@
 -- What runs tell the lead's page.
--- Grain: one row per key.
+-- Grain: one row per name.
 create table mirror (
-    key text primary key,
+    name text primary key,
     value text not null check (json_valid(value)),
     at text not null
 ) strict;
