@@ -210,7 +210,7 @@ def _gate(inbox: sqlite3.Connection, progress: "Progress", now: datetime) -> Sum
 
     batch, reason = progress.batch, progress.gate(now)
     if reason is None and batch.finished_at is not None:
-        reopen(inbox, batch.batch_id, now=now)
+        reopen(inbox, batch.batch_id)
     return {
         "rankings_have": progress.have,
         "rankings_wanted": batch.wanted,

@@ -5,7 +5,7 @@ create table batch (
     name text not null,
     campaign text not null,
     guideline_version text not null,
-    wanted integer not null check (wanted >= 1),
+    wanted integer not null check (wanted >= 0),
     deadline text,
     allow_top integer not null check (allow_top in (0, 1)),
     config text not null check (json_valid(config)),
