@@ -89,16 +89,14 @@ class _Grades:
         value = field_of(row, "grade", path)
         name = f"{path}.grade" if path else "grade"
         kind = str if isinstance(value, str) else float
-        if kind is float:
-            self.is_higher_better = self._options.is_higher_better(self._path)
-        grade = (
-            read_grade(value, name, self._places)
-            if isinstance(value, str)
-            else read_score(value, name, self._options.score_range)
-        )
-        if kind is not (self._kind or kind):
+        if self._kind not in (None, kind):
             message = f"grade is {shorten(value)}; words and numbers do not mix in one file"
             raise RowError("BAD_SCORE", name, message)
+        if isinstance(value, str):
+            grade: float = read_grade(value, name, self._places)
+        else:
+            self.is_higher_better = self._options.is_higher_better(self._path)
+            grade = read_score(value, name, self._options.score_range)
         self._kind = kind
         return grade
 
