@@ -20,28 +20,31 @@ class ResponseLogprobs(NamedTuple):
 
     Attributes:
         logprobs: log pi(token), float (B, R), zero at padding.
-        entropy: Entropy of the distribution the token came from, float (B, R), zero at padding.
         is_response: True where a response token exists, bool (B, R).
     """
 
     logprobs: Tensor
-    entropy: Tensor
     is_response: Tensor
 
 
 def token_logits(logits: Tensor, *, temperature: float, pad_id: int | None) -> Tensor:
-    """Logits (..., V) of the policy that samples and is scored: tempered, PAD impossible."""
-    logits = at_least_float32(logits) / temperature
-    if pad_id is None:
-        return logits
-    is_pad = torch.arange(logits.shape[-1], device=logits.device) == pad_id
-    return logits.masked_fill(is_pad, -torch.inf)
+    """Logits (..., V) of the policy that samples and is scored: tempered, PAD impossible.
+
+    May overwrite `logits`: over a vocabulary, a copy costs as much as the softmax. PAD is taken out
+    behind autograd's back, since its gradient is zero anyway: so is its probability.
+    """
+    logits = at_least_float32(logits)
+    if temperature != 1:
+        logits = logits / temperature
+    if pad_id is not None:
+        logits.detach()[..., pad_id] = -torch.inf
+    return logits
 
 
 def response_logprobs(
     policy: Backbone, batch: Dialogues, *, temperature: float, pad_id: int | None
 ) -> ResponseLogprobs:
-    """Log-probability and entropy of each response token.
+    """Log-probability of each response token.
 
     Only the positions that predict a response token pass the vocabulary head.
 
@@ -51,6 +54,26 @@ def response_logprobs(
         temperature: Divides the logits.
         pad_id: Token that cannot be produced; None if all can.
     """
+    return _scored(policy, batch, temperature, pad_id)[0]
+
+
+@torch.no_grad()
+def logprobs_and_entropy(
+    policy: Backbone, batch: Dialogues, *, temperature: float, pad_id: int | None
+) -> tuple[ResponseLogprobs, Tensor]:
+    """As `response_logprobs`, and the entropy of the distribution that each token came from.
+
+    Entropies are float (B, R), zero at padding.
+    """
+    scored, log_policy = _scored(policy, batch, temperature, pad_id)
+    entropy = torch.special.entr(log_policy.exp()).sum(-1)
+    return scored, entropy.masked_fill(~scored.is_response, 0.0)
+
+
+def _scored(
+    policy: Backbone, batch: Dialogues, temperature: float, pad_id: int | None
+) -> tuple[ResponseLogprobs, Tensor]:
+    """What the policy says of the response tokens, and log pi of all tokens there (B, R, V)."""
     hidden, _ = policy.encode(batch.ids, batch.lengths)
     is_response = is_within(batch.response_lengths, int(batch.response_lengths.max()))
     positions = response_positions(batch, is_response.shape[1])
@@ -59,11 +82,7 @@ def response_logprobs(
     ).log_softmax(-1)
     targets = batch.ids.gather(1, (positions + 1).clamp_max(batch.ids.shape[1] - 1))
     logprobs = log_policy.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    with torch.no_grad():
-        entropy = torch.special.entr(log_policy.exp()).sum(-1)
-    return ResponseLogprobs(
-        logprobs.masked_fill(~is_response, 0.0), entropy.masked_fill(~is_response, 0.0), is_response
-    )
+    return ResponseLogprobs(logprobs.masked_fill(~is_response, 0.0), is_response), log_policy
 
 
 def kl_k1(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:

@@ -13,7 +13,14 @@ from torch import Generator, Tensor
 from rlhf_core.backbones import Backbone
 from rlhf_core.collate import Dialogues, join
 from rlhf_core.generation import generate
-from rlhf_core.logprobs import KL_ESTIMATORS, ResponseLogprobs, kl_k1, kl_k3, response_logprobs
+from rlhf_core.logprobs import (
+    KL_ESTIMATORS,
+    ResponseLogprobs,
+    kl_k1,
+    kl_k3,
+    logprobs_and_entropy,
+    response_logprobs,
+)
 from rlhf_core.masking import masked_mean, rescale, whiten
 from rlhf_core.ppo.advantages import gae, group_normalised, leave_one_out
 from rlhf_core.ppo.config import PPOConfig
@@ -133,9 +140,11 @@ def assess(
         pad_id: Token that cannot be produced; None if all can.
     """
     batch, ended = episodes
-    ours, theirs = (
-        response_logprobs(it, batch, temperature=config.temperature, pad_id=pad_id)
-        for it in (actors.policy, actors.reference.policy)
+    ours, entropy = logprobs_and_entropy(
+        actors.policy, batch, temperature=config.temperature, pad_id=pad_id
+    )
+    theirs = response_logprobs(
+        actors.reference.policy, batch, temperature=config.temperature, pad_id=pad_id
     )
     is_response, unbiased = ours.is_response, config.variance == "unbiased"
     is_rewarded = rewarded_positions(
@@ -159,7 +168,7 @@ def assess(
         "objective/score": float(scores.mean()),
         "objective/reward": float(rewards.sum(1).mean()),
         "objective/ended": float(ended.float().mean()),
-        **_policy_metrics(ours, theirs.logprobs),
+        **_policy_metrics(ours, theirs.logprobs, entropy),
     }
     if actors.critic is not None:
         explained = explained_variance(values, returns, is_rewarded)
@@ -194,12 +203,12 @@ def _advantages(
     return episode.unsqueeze(1).expand_as(rewards), torch.zeros_like(rewards)
 
 
-def _policy_metrics(ours: ResponseLogprobs, ref_logprobs: Tensor) -> Metrics:
+def _policy_metrics(ours: ResponseLogprobs, ref_logprobs: Tensor, entropy: Tensor) -> Metrics:
     is_response = ours.is_response
     return {
         "objective/kl": float(kl_k1(ours.logprobs, ref_logprobs).sum(1).mean()),
         "objective/kl_k3": float(kl_k3(ours.logprobs, ref_logprobs).sum(1).mean()),
-        "objective/entropy": float(masked_mean(ours.entropy, is_response)),
+        "objective/entropy": float(masked_mean(entropy, is_response)),
         "objective/response_tokens": float(is_response.sum(1).float().mean()),
     }
 

@@ -233,8 +233,8 @@ MUTANTS = [
             ("i13",),
         ),
         (
-            "response_logprobs(it, batch, temperature=config.temperature",
-            "response_logprobs(it, batch, temperature=1.0",
+            "actors.reference.policy, batch, temperature=config.temperature",
+            "actors.reference.policy, batch, temperature=1.0",
             "temperature 1 in the rollout's scoring",
             (PARTS, "i01"),
         ),

@@ -47,8 +47,8 @@ MUTANTS = [
             ("test_logprobs.py::test_equal_to_the_full_log_softmax_row_by_row", "i13"),
         ),
         (
-            "at_least_float32(logits) / temperature",
-            "at_least_float32(logits) * temperature",
+            "logits = logits / temperature",
+            "logits = logits * temperature",
             "the temperature multiplies",
             ("test_logprobs.py::test_token_logits_are_tempered_and_without_padding", "i13"),
         ),
@@ -65,8 +65,8 @@ MUTANTS = [
             ("test_logprobs.py::test_equal_to_the_full_log_softmax_row_by_row", "i13"),
         ),
         (
-            "logprobs.masked_fill(~is_response, 0.0), entropy",
-            "logprobs, entropy",
+            "ResponseLogprobs(logprobs.masked_fill(~is_response, 0.0), is_response)",
+            "ResponseLogprobs(logprobs, is_response)",
             "log-probabilities of padding",
             ("test_logprobs.py::test_padding_is_inert", "i08"),
         ),

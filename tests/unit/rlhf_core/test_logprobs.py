@@ -12,6 +12,7 @@ from rlhf_core.logprobs import (
     kl_k1,
     kl_k2,
     kl_k3,
+    logprobs_and_entropy,
     response_logprobs,
     token_logits,
 )
@@ -33,7 +34,8 @@ def test_equal_to_the_full_log_softmax_row_by_row(temperature: float, pad_id: in
     # Guards: a shift by one, a temperature that multiplies or is left out, a PAD with a share.
     policy = tiny_policy(dtype=torch.float64)
     batch = ragged_dialogues()
-    result = response_logprobs(policy, batch, temperature=temperature, pad_id=pad_id)
+    result, entropies = logprobs_and_entropy(policy, batch, temperature=temperature, pad_id=pad_id)
+    assert_close(response_logprobs(policy, batch, temperature=temperature, pad_id=pad_id), result)
     for row in range(4):
         ids = batch.ids[row, : batch.lengths[row]].tolist()
         logits = policy(torch.tensor([ids]))[0][0]
@@ -48,7 +50,7 @@ def test_equal_to_the_full_log_softmax_row_by_row(temperature: float, pad_id: in
             assert result.is_response[row, t]
             assert float(result.logprobs[row, t]) == pytest.approx(expected, abs=1e-10)
             entropy = -sum(p * math.log(p) for p in shares[position - 1].tolist())
-            assert float(result.entropy[row, t]) == pytest.approx(entropy, abs=1e-10)
+            assert float(entropies[row, t]) == pytest.approx(entropy, abs=1e-10)
         assert not result.is_response[row, len(ids) - start :].any()
 
 
@@ -59,12 +61,13 @@ def test_padding_is_inert(value: int) -> None:
     policy = tiny_policy(dtype=torch.float64)
     batch = ragged_dialogues()
     first, second = (
-        response_logprobs(policy, rows, temperature=1.0, pad_id=PAD)
+        logprobs_and_entropy(policy, rows, temperature=1.0, pad_id=PAD)
         for rows in (batch, with_padding_of(batch, value))
     )
     assert_close(second, first, atol=1e-10, rtol=0)
-    for padded in (first.logprobs, first.entropy):
-        assert not padded[~first.is_response].any()
+    scored, entropies = first
+    for padded in (scored.logprobs, entropies):
+        assert not padded[~scored.is_response].any()
 
 
 @torch.no_grad()

@@ -109,7 +109,7 @@ def test_penalty_in_the_loss_adds_its_mean_and_gradient() -> None:
     with_penalty, plain = (
         losses_of(actors, minibatch, config)[0].policy for config in (apart, tiny_ppo(**fields))
     )
-    logprobs, _, is_response = response_logprobs(
+    logprobs, is_response = response_logprobs(
         actors.policy, minibatch.dialogues, temperature=1.0, pad_id=PAD
     )
     kl = kl_k3(logprobs, minibatch.ref_logprobs)
