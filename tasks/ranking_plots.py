@@ -114,6 +114,7 @@ def habits(statistics: "RankingStatistics", shown: "Sequence[Annotator]") -> "Pl
 def quality(shown: "Sequence[Annotator]") -> "Plot | None":
     """How good each annotator is by the three measures that there are."""
     known = [it for it in shown if any(it.figures[name].n for name in _QUALITY)]
+    known.sort(key=lambda it: -(it.figures["quality"].value or 0.0))
     if not known:
         return None
     plot, (axes,) = _panels(known)

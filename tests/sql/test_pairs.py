@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from data.errors import InputError
 from data.pairs import PairsConfig, build_pairs
+from tests.oracles.pairs_loops import consensus_pairs, raw_pairs
+from tests.random_snapshots import fill
 
 Read = Callable[..., list[dict[str, Any]]]
 Y = "y1 y2 y3 y4"
@@ -206,3 +208,72 @@ def test_raw_pairs_equal_an_oracle_in_python(
         return
     found = {(row["chosen_id"], row["rejected_id"]): row["weight"] for row in read_pairs()}
     assert found == pytest.approx({pair: float(weight) for pair, weight in expected.items()})
+
+
+ANY = settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@ANY
+@given(st.data())
+def test_raw_pairs_of_any_snapshot_equal_plain_loops(
+    snapshot: Any, read_pairs: Read, data: st.DataObject
+) -> None:
+    """Several sets and annotators a prompt, revisions, ties, partial rankings, gold and retests."""
+    fill(snapshot, data, coverages=("full", "top", "subset"))
+    expected = raw_pairs(snapshot)
+    rows = read_pairs() if expected else []
+    found = {
+        (f"{row['set_id']} {row['annotator_id']}", row["chosen_id"], row["rejected_id"]): row
+        for row in rows
+    }
+    assert len(found) == len(rows)
+    assert_same(found, expected)
+
+
+@ANY
+@given(st.data(), st.integers(1, 3), st.sampled_from([(0.1, 1, 10), (0.2, 1, 5), (0.5, 1, 2)]))
+def test_consensus_of_any_snapshot_equals_plain_loops(
+    snapshot: Any, read_pairs: Read, data: st.DataObject, votes: int, lean: tuple[float, int, int]
+) -> None:
+    fill(snapshot, data, coverages=("full", "top", "subset"))
+    expected = consensus_pairs(snapshot, votes, Fraction(*lean[1:]))
+    rows = read_pairs(mode="consensus", min_votes=votes, min_lean=lean[0]) if expected else []
+    found = {(row["prompt_id"], row["chosen_id"], row["rejected_id"]): row for row in rows}
+    assert len(found) == len(rows)
+    assert_same(found, expected)
+
+
+def assert_same(found: dict[Any, dict[str, Any]], expected: dict[Any, Any]) -> None:
+    assert found.keys() == expected.keys()
+    for key, row in found.items():
+        assert row["tier_gap"] == expected[key].tier_gap
+        assert row["weight"] == pytest.approx(float(expected[key].weight), rel=1e-12)
+
+
+def test_a_prompt_ranked_in_several_sets_weighs_one(snapshot: Any, read_pairs: Read) -> None:
+    """Three rankings of two sets of K = 3 and K = 2: each has a third of the prompt."""
+    snapshot.prompt("p")
+    snapshot.set("s", "p", "a b c")
+    snapshot.set("t", "p", "c d", purpose="overlap")
+    snapshot.rank("r1", "s", {"a": 1, "b": 2, "c": 3}, annotator="x")
+    snapshot.rank("r2", "s", {"a": 3, "b": 2, "c": 1}, annotator="y")
+    snapshot.rank("r3", "t", {"c": 1, "d": 2}, annotator="x")
+    rows = read_pairs()
+    assert {row["weight"] for row in rows if row["set_id"] == "s"} == {1 / 9}
+    assert {row["weight"] for row in rows if row["set_id"] == "t"} == {1 / 3}
+    assert sum(row["weight"] for row in rows) == pytest.approx(1)
+
+
+def test_a_revision_to_a_skip_takes_the_ranking_away(snapshot: Any, read_pairs: Read) -> None:
+    snapshot.prompt("p")
+    snapshot.set("s", "p", "a b")
+    snapshot.rank("r1", "s", {"a": 1, "b": 2}, annotator="x")
+    snapshot.rank("r2", "s", {}, annotator="x", revision=2, outcome="skipped")
+    snapshot.rank("r3", "s", {"a": 2, "b": 1}, annotator="y")
+    (row,) = read_pairs()
+    assert (row["annotator_id"], row["chosen_id"], row["weight"]) == ("y", "b", 1.0)

@@ -9,69 +9,8 @@ from hypothesis import strategies as st
 
 from data.statistics import Figure, RankingStatistics, measure
 from tests.oracles.ranking_statistics import agreement_of, agreement_with_others, figures_of
+from tests.random_snapshots import fill
 from tests.snapshots import Snapshot
-
-PURPOSES = ("main", "overlap", "gold", "retest", "calibration")
-OUTCOMES = ("ranked",) * 6 + ("skipped", "not_rankable")
-ANNOTATORS = ("x", "y", "z")
-
-
-def fill(snapshot: Snapshot, data: st.DataObject, *, coverages: tuple[str, ...]) -> None:
-    """Up to 14 sets of any purpose, with answers of any kind and their revisions."""
-    for rows in snapshot.tables.values():
-        rows.clear()
-    for p in range(data.draw(st.integers(4, 14))):
-        snapshot.prompt(f"p{p}", family=f"f{data.draw(st.integers(0, 3))}")
-        purpose = data.draw(st.sampled_from(PURPOSES)) if p else "main"
-        ids = [f"p{p}_{i}" for i in range(data.draw(st.integers(2, 4)))]
-        if purpose == "gold":
-            ids[0] = f"damaged_p{p}"
-        if purpose == "retest":
-            ids = [row[1] for row in snapshot.tables["ranking_set_item"] if row[0] == "s0"]
-        texts = {one: "x" * data.draw(st.integers(1, 3)) for one in ids}
-        again = "s0" if purpose == "retest" else None
-        snapshot.set(f"s{p}", f"p{p}", " ".join(ids), purpose=purpose, retest_of=again, texts=texts)
-        for name in data.draw(st.sets(st.sampled_from(ANNOTATORS))):
-            for revision in range(1, data.draw(st.integers(1, 2)) + 1):
-                answer(
-                    snapshot,
-                    data,
-                    p=p,
-                    ids=ids,
-                    name=name,
-                    revision=revision,
-                    coverages=coverages,
-                )
-
-
-def answer(
-    snapshot: Snapshot,
-    data: st.DataObject,
-    *,
-    p: int,
-    ids: list[str],
-    name: str,
-    revision: int,
-    coverages: tuple[str, ...],
-) -> None:
-    coverage = data.draw(st.sampled_from(coverages))
-    if coverage == "top" or (coverage == "subset" and len(ids) > 2):
-        ranked = ids[1:]
-    else:
-        ranked, coverage = ids, "full"
-    drawn = [data.draw(st.integers(1, 3)) for _ in ranked]
-    dense = sorted(set(drawn))
-    snapshot.rank(
-        f"k{p}{name}{revision}",
-        f"s{p}",
-        {one: dense.index(tier) + 1 for one, tier in zip(ranked, drawn, strict=True)},
-        annotator=name,
-        revision=revision,
-        outcome=data.draw(st.sampled_from(OUTCOMES)),
-        coverage=coverage,
-        shown=" ".join(data.draw(st.permutations(ids))),
-        active_ms=data.draw(st.sampled_from([0, 1000, 2500])),
-    )
 
 
 def check(found: dict[str, Figure], expected: dict[str, float | None]) -> None:
@@ -85,7 +24,7 @@ def check(found: dict[str, Figure], expected: dict[str, float | None]) -> None:
 
 
 PROPERTY = settings(
-    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
 
 
