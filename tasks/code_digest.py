@@ -54,6 +54,7 @@ PLUMBING = frozenset(
         "tasks.plots",
         "tasks.produce",
         "tasks.progress",
+        "tasks.ranking_plots",
         "tasks.stage",
         "tasks.stage_log",
         "tasks.tracking",
