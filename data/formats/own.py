@@ -30,7 +30,15 @@ def _matches(row: Mapping[str, Any]) -> bool:
 
 
 def _read(path: Path, _: ReadOptions) -> Iterator[Item]:
-    return read_items(path, _convert, limits=ROW_LIMITS)
+    """Sets first: a ranking may stand before its set."""
+    for is_set in (True, False):
+        for item in read_items(path, _convert, limits=ROW_LIMITS):
+            if _is_set(item) == is_set:
+                yield item
+
+
+def _is_set(item: Item) -> bool:
+    return isinstance(item.content, OwnRow) and item.content.row["schema"] == SET_SCHEMA
 
 
 FORMAT = Format("ranking/1", "Ours: set/1 and ranking/1, JSON lines", _matches, _read)

@@ -56,7 +56,7 @@ Take = Callable[..., Taken]
 
 @pytest.fixture
 def take(tmp_path: Path) -> Take:
-    """Import rows (or bytes) into tmp_path / "out", under the importer that a command would make."""
+    """Import rows (or bytes) into tmp_path / "out", as the command does."""
 
     def import_it(
         rows: object,

@@ -1,4 +1,4 @@
-"""Into a folder: what a run can read, the same thing once, all or nothing, families, best responses."""
+"""Into a folder: what a run can read, each thing once, all or nothing, families, SFT rows."""
 
 import json
 import os
@@ -92,10 +92,16 @@ def test_what_was_refused_is_kept_whole_with_its_place(take: Take) -> None:
     taken = take(raw, "trl", name="mine.jsonl")
     assert taken.rows("refused") == [
         {
-            "source": "mine.jsonl", "line": 3, "row": 2, "code": "NOT_UTF8", "field": "",
-            "message": "byte 12 is not UTF-8", "is_held": False, "raw": '{"chosen": "\ufffd\ufffd"',
+            "source": "mine.jsonl",
+            "line": 3,
+            "row": 2,
+            "code": "NOT_UTF8",
+            "field": "",
+            "message": "byte 12 is not UTF-8",
+            "is_held": False,
+            "raw": '{"chosen": "\ufffd\ufffd"',
         }
-    ]  # fmt: skip
+    ]
 
 
 def test_a_text_too_long_for_our_own_rows_is_refused(take: Take) -> None:
@@ -107,9 +113,14 @@ def test_a_text_too_long_for_our_own_rows_is_refused(take: Take) -> None:
 def test_a_kill_before_the_end_leaves_the_old_files(take: Take, tmp_path: Path) -> None:
     first = take([pair("a", "b")])
     before = {it.name: it.read_bytes() for it in first.folder.iterdir()}
-    with pytest.raises(KeyboardInterrupt), open_folder(first.folder, NOW) as folder:
-        folder.add_sft([{"role": "user", "content": "x"}], "y")
-        raise KeyboardInterrupt
+
+    def killed() -> None:
+        with open_folder(first.folder, NOW) as folder:
+            folder.add_sft([{"role": "user", "content": "x"}], "y")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
     assert {it.name: it.read_bytes() for it in first.folder.iterdir()} == before
 
 
@@ -144,9 +155,10 @@ def test_dialogues_that_begin_alike_are_one_family_but_a_named_family_wins(take:
         (folder / "prompts.jsonl").read_bytes() + json.dumps(named).encode() + b"\n"
     )
     long = [
-        {"role": "user", "content": " Q "}, {"role": "assistant", "content": "x"},
+        {"role": "user", "content": " Q "},
+        {"role": "assistant", "content": "x"},
         {"role": "user", "content": "and?"},
-    ]  # fmt: skip
+    ]
     replies = [[{"role": "assistant", "content": it}] for it in "cd"]
     taken = take(
         [
@@ -167,9 +179,12 @@ def test_dialogues_that_begin_alike_are_one_family_but_a_named_family_wins(take:
     ("row", "words"),
     [
         ({"text": "x"}, "fits no format; say --format with one of ranking/1, csv, label-studio"),
-        ({"prompt": "q", "chosen": "a", "rejected": "b", "response": "a", "grade": 1}, "fits trl and graded"),
+        (
+            {"prompt": "q", "chosen": "a", "rejected": "b", "response": "a", "grade": 1},
+            "fits trl and graded",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_unsure_format_is_asked_about(take: Take, row: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         take([row])
@@ -189,8 +204,12 @@ def test_our_own_rows_pass_the_same_door(take: Take) -> None:
     sets, rankings = first.rows("sets"), first.rows("rankings")
     for name in ("sets", "rankings", "prompts", "sft"):
         (first.folder / f"{name}.jsonl").unlink()
-    bad = {**rankings[0], "event_id": "0b0f4a56-3a0e-4b0e-9f0a-0a8f5c1d2e3f", "annotator_id": "x",
-           "tiers": {**rankings[0]["tiers"], "r_no": 3}}  # fmt: skip
+    bad = {
+        **rankings[0],
+        "event_id": "0b0f4a56-3a0e-4b0e-9f0a-0a8f5c1d2e3f",
+        "annotator_id": "x",
+        "tiers": {**rankings[0]["tiers"], "r_no": 3},
+    }
     taken = take(
         [rankings[0], *sets, *rankings, rankings[1], bad, {"schema": "set/2"}], "ranking/1"
     )
@@ -209,8 +228,12 @@ def test_a_doubtful_row_of_ours_waits(take: Take) -> None:
     first = take([pair("a", "b")])
     row = first.rows("rankings")[0]
     best, worst = sorted(row["tiers"], key=row["tiers"].__getitem__)
-    doubtful = {**row, "event_id": "0b0f4a56-3a0e-4b0e-9f0a-0a8f5c1d2e3f", "annotator_id": "x",
-                "quality": {best: 1, worst: 7}}  # fmt: skip
+    doubtful = {
+        **row,
+        "event_id": "0b0f4a56-3a0e-4b0e-9f0a-0a8f5c1d2e3f",
+        "annotator_id": "x",
+        "quality": {best: 1, worst: 7},
+    }
     taken = take([doubtful], "ranking/1")
     assert taken.counts == (0, 0, 1, 0)
     assert taken.reasons[0][0] == "QUALITY_CONTRADICTS_RANK"

@@ -76,17 +76,44 @@ def test_trees_that_begin_alike_are_one_family(take: Take) -> None:
     ("tree", "code", "field", "message"),
     [
         ({"message_tree_id": "t"}, "MISSING_FIELD", "prompt", "missing: prompt"),
-        ({"prompt": node("x", "prompter")}, "MISSING_FIELD", "message_tree_id", "missing: message_tree_id"),
-        ({"message_tree_id": "t", "prompt": "x"}, "BAD_TYPE", "prompt", "prompt must be an object, found 'x'"),
-        ({"message_tree_id": "t", "prompt": node("x", "bot")}, "BAD_MESSAGES", "prompt.role",
-         "role must be prompter or assistant"),
-        ({"message_tree_id": "t", "prompt": {"role": "prompter"}}, "MISSING_FIELD", "text", "missing: text"),
-        ({"message_tree_id": "t", "prompt": node("x", "prompter", reply("y", 1.5))}, "BAD_TYPE",
-         "prompt.replies.0.rank", "prompt.replies.0.rank must be an integer or null, found 1.5"),
-        ({"message_tree_id": "t", "prompt": node("x", "prompter")}, "UNANSWERED", "",
-         "nobody has ranked this yet"),
+        (
+            {"prompt": node("x", "prompter")},
+            "MISSING_FIELD",
+            "message_tree_id",
+            "missing: message_tree_id",
+        ),
+        (
+            {"message_tree_id": "t", "prompt": "x"},
+            "BAD_TYPE",
+            "prompt",
+            "prompt must be an object, found 'x'",
+        ),
+        (
+            {"message_tree_id": "t", "prompt": node("x", "bot")},
+            "BAD_MESSAGES",
+            "prompt.role",
+            "role must be prompter or assistant",
+        ),
+        (
+            {"message_tree_id": "t", "prompt": {"role": "prompter"}},
+            "MISSING_FIELD",
+            "text",
+            "missing: text",
+        ),
+        (
+            {"message_tree_id": "t", "prompt": node("x", "prompter", reply("y", 1.5))},
+            "BAD_TYPE",
+            "prompt.replies.0.rank",
+            "prompt.replies.0.rank must be an integer or null, found 1.5",
+        ),
+        (
+            {"message_tree_id": "t", "prompt": node("x", "prompter")},
+            "UNANSWERED",
+            "",
+            "nobody has ranked this yet",
+        ),
     ],
-)  # fmt: skip
+)
 def test_other_rows_are_refused(take: Take, tree: Any, code: str, field: str, message: str) -> None:
     assert take([tree], "oasst").reasons == [(code, field, message)]
 

@@ -19,24 +19,92 @@ def hh(chosen: str, rejected: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("form", "row", "messages", "chosen", "rejected"),
     [
-        ("hh-rlhf", hh(f"{HUMAN} Hi{BOT} Yes?{HUMAN} More{BOT}  a \n", f"{HUMAN} Hi{BOT} Yes?{HUMAN} More{BOT}b"),
-         ["Hi", "Yes?", "More"], " a \n", "b"),
-        ("trl", {"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}, ["The sky is"], " blue.", " green."),
-        ("trl", {"chosen": "The sky is blue.", "rejected": "The sky is black."}, ["The sky is"], " blue.", " black."),
-        ("trl", {"chosen": "天空是蓝色的", "rejected": "天空是绿色的"}, ["天空是"], "蓝色的", "绿色的"),
-        ("trl", {"chosen": "cafe\u0301 noir", "rejected": "cafe noir"}, None, "cafe\u0301 noir", "cafe noir"),
-        ("trl", {"chosen": "a \U0001f469\u200d\U0001f52c", "rejected": "a \U0001f469\u200d\U0001f3a8"},
-         ["a \U0001f469\u200d"], "\U0001f52c", "\U0001f3a8"),
-        ("trl", {"prompt": SKY, "chosen": BLUE, "rejected": GREEN}, ["What color is the sky?"], "It is blue.", "It is green."),
-        ("trl", {"chosen": SKY + BLUE, "rejected": SKY + GREEN}, ["What color is the sky?"], "It is blue.", "It is green."),
-        ("llama-factory", {"conversations": [{"from": "human", "value": "q"}], "chosen": {"from": "gpt", "value": "a"},
-                           "rejected": {"from": "gpt", "value": "b"}, "system": "be kind"}, ["be kind", "q"], "a", "b"),
-        ("openai-comparisons", {"info": {"id": "t3_x", "post": "p", "title": "t", "subreddit": "r"}, "choice": 1,
-                                "summaries": [{"text": " a", "policy": "sup2"}, {"text": " b", "policy": "ref"}], "worker": "w1"},
-         ["SUBREDDIT: r/r\n\nTITLE: t\n\nPOST: p\n\nTL;DR:"], " b", " a"),
+        (
+            "hh-rlhf",
+            hh(
+                f"{HUMAN} Hi{BOT} Yes?{HUMAN} More{BOT}  a \n",
+                f"{HUMAN} Hi{BOT} Yes?{HUMAN} More{BOT}b",
+            ),
+            ["Hi", "Yes?", "More"],
+            " a \n",
+            "b",
+        ),
+        (
+            "trl",
+            {"prompt": "The sky is", "chosen": " blue.", "rejected": " green."},
+            ["The sky is"],
+            " blue.",
+            " green.",
+        ),
+        (
+            "trl",
+            {"chosen": "The sky is blue.", "rejected": "The sky is black."},
+            ["The sky is"],
+            " blue.",
+            " black.",
+        ),
+        (
+            "trl",
+            {"chosen": "天空是蓝色的", "rejected": "天空是绿色的"},
+            ["天空是"],
+            "蓝色的",
+            "绿色的",
+        ),
+        (
+            "trl",
+            {"chosen": "cafe\u0301 noir", "rejected": "cafe noir"},
+            None,
+            "cafe\u0301 noir",
+            "cafe noir",
+        ),
+        (
+            "trl",
+            {"chosen": "a \U0001f469\u200d\U0001f52c", "rejected": "a \U0001f469\u200d\U0001f3a8"},
+            ["a \U0001f469\u200d"],
+            "\U0001f52c",
+            "\U0001f3a8",
+        ),
+        (
+            "trl",
+            {"prompt": SKY, "chosen": BLUE, "rejected": GREEN},
+            ["What color is the sky?"],
+            "It is blue.",
+            "It is green.",
+        ),
+        (
+            "trl",
+            {"chosen": SKY + BLUE, "rejected": SKY + GREEN},
+            ["What color is the sky?"],
+            "It is blue.",
+            "It is green.",
+        ),
+        (
+            "llama-factory",
+            {
+                "conversations": [{"from": "human", "value": "q"}],
+                "chosen": {"from": "gpt", "value": "a"},
+                "rejected": {"from": "gpt", "value": "b"},
+                "system": "be kind",
+            },
+            ["be kind", "q"],
+            "a",
+            "b",
+        ),
+        (
+            "openai-comparisons",
+            {
+                "info": {"id": "t3_x", "post": "p", "title": "t", "subreddit": "r"},
+                "choice": 1,
+                "summaries": [{"text": " a", "policy": "sup2"}, {"text": " b", "policy": "ref"}],
+                "worker": "w1",
+            },
+            ["SUBREDDIT: r/r\n\nTITLE: t\n\nPOST: p\n\nTL;DR:"],
+            " b",
+            " a",
+        ),
     ],
-)  # fmt: skip
-def test_a_pair(
+)
+def test_a_pair(  # noqa: PLR0917
     take: Take,
     form: str,
     row: dict[str, Any],
@@ -58,43 +126,129 @@ def test_a_pair(
 @pytest.mark.parametrize(
     ("form", "row", "code", "field", "message"),
     [
-        ("hh-rlhf", hh(f"{HUMAN} a{BOT} x", f"{HUMAN} a{BOT} x"), "SAME_TEXT", "rejected",
-         "chosen and rejected are the same text"),
-        ("hh-rlhf", hh(f"{HUMAN} a{BOT} x", f"{HUMAN} b{BOT} y"), "NO_COMMON_PROMPT", "rejected",
-         "the two dialogues differ before the last assistant turn"),
-        ("hh-rlhf", hh(f"Human: a{BOT} x", f"{HUMAN} a{BOT} y"), "BAD_DIALOGUE", "chosen",
-         r"it does not start with \n\nHuman:"),
-        ("hh-rlhf", hh(f"{HUMAN} a{BOT} x{BOT} z", f"{HUMAN} a{BOT} y"), "BAD_DIALOGUE", "chosen",
-         "turn 3 is Assistant after Assistant"),
-        ("hh-rlhf", hh(f"{HUMAN} a{BOT} x", f"{HUMAN} a"), "BAD_DIALOGUE", "rejected",
-         "the last turn is Human, not Assistant"),
-        ("hh-rlhf", hh(f"{HUMAN} a{BOT} ", f"{HUMAN} a{BOT} y"), "EMPTY_TEXT", "chosen",
-         "response chosen is empty"),
-        ("hh-rlhf", {"chosen": f"{HUMAN} a{BOT} x"}, "MISSING_FIELD", "rejected", "missing: rejected"),
-        ("trl", {"chosen": "blue", "rejected": "green"}, "NO_COMMON_PROMPT", "prompt",
-         "chosen and rejected do not begin alike, and there is no column prompt"),
-        ("trl", {"prompt": SKY, "completion": GREEN, "label": False}, "UNPAIRED", "completion",
-         "prompt, completion and label judge one completion; a comparison needs two"),
-        ("trl", {"prompt": SKY, "chosen": BLUE + SKY + BLUE, "rejected": GREEN}, "BAD_DIALOGUE", "chosen",
-         "3 turns beside a prompt; one assistant turn is wanted"),
-        ("trl", {"chosen": SKY + SKY, "rejected": SKY + GREEN}, "BAD_DIALOGUE", "chosen",
-         "the last turn must be the assistant's role and content, found"
-         " {'role': 'user', 'content': 'What color is the sky?'}"),
-        ("trl", {"prompt": "x", "chosen": "a", "rejected": ["b"]}, "BAD_TYPE", "rejected",
-         "rejected must be a string, as chosen is, found ['b']"),
-        ("trl", {"prompt": [{"role": "tool", "content": "x"}], "chosen": BLUE, "rejected": GREEN},
-         "BAD_MESSAGES", "messages.0", "unknown role 'tool'; known: system, user, assistant"),
-        ("llama-factory", {"conversations": [{"from": "bot", "value": "q"}], "chosen": {}, "rejected": {}},
-         "BAD_MESSAGES", "conversations.0.from", "unknown speaker 'bot'; known: system, human, gpt"),
-        ("openai-comparisons", {"info": {"post": "p"}, "summaries": [{"text": "a"}, {"text": "b"}], "choice": 2},
-         "BAD_CHOICE", "choice", "choice is 2 for 2 summaries"),
-        ("openai-comparisons", {"info": {"post": "p"}, "summaries": [{"text": "a"}], "choice": 0},
-         "BAD_CHOICE", "choice", "choice is 0 for 1 summaries"),
-        ("openai-comparisons", {"info": {"id": "x"}, "summaries": [], "choice": 0}, "MISSING_FIELD",
-         "info.post", "missing: info.post"),
+        (
+            "hh-rlhf",
+            hh(f"{HUMAN} a{BOT} x", f"{HUMAN} a{BOT} x"),
+            "SAME_TEXT",
+            "rejected",
+            "chosen and rejected are the same text",
+        ),
+        (
+            "hh-rlhf",
+            hh(f"{HUMAN} a{BOT} x", f"{HUMAN} b{BOT} y"),
+            "NO_COMMON_PROMPT",
+            "rejected",
+            "the two dialogues differ before the last assistant turn",
+        ),
+        (
+            "hh-rlhf",
+            hh(f"Human: a{BOT} x", f"{HUMAN} a{BOT} y"),
+            "BAD_DIALOGUE",
+            "chosen",
+            r"it does not start with \n\nHuman:",
+        ),
+        (
+            "hh-rlhf",
+            hh(f"{HUMAN} a{BOT} x{BOT} z", f"{HUMAN} a{BOT} y"),
+            "BAD_DIALOGUE",
+            "chosen",
+            "turn 3 is Assistant after Assistant",
+        ),
+        (
+            "hh-rlhf",
+            hh(f"{HUMAN} a{BOT} x", f"{HUMAN} a"),
+            "BAD_DIALOGUE",
+            "rejected",
+            "the last turn is Human, not Assistant",
+        ),
+        (
+            "hh-rlhf",
+            hh(f"{HUMAN} a{BOT} ", f"{HUMAN} a{BOT} y"),
+            "EMPTY_TEXT",
+            "chosen",
+            "response chosen is empty",
+        ),
+        (
+            "hh-rlhf",
+            {"chosen": f"{HUMAN} a{BOT} x"},
+            "MISSING_FIELD",
+            "rejected",
+            "missing: rejected",
+        ),
+        (
+            "trl",
+            {"chosen": "blue", "rejected": "green"},
+            "NO_COMMON_PROMPT",
+            "prompt",
+            "chosen and rejected do not begin alike, and there is no column prompt",
+        ),
+        (
+            "trl",
+            {"prompt": SKY, "completion": GREEN, "label": False},
+            "UNPAIRED",
+            "completion",
+            "prompt, completion and label judge one completion; a comparison needs two",
+        ),
+        (
+            "trl",
+            {"prompt": SKY, "chosen": BLUE + SKY + BLUE, "rejected": GREEN},
+            "BAD_DIALOGUE",
+            "chosen",
+            "3 turns beside a prompt; one assistant turn is wanted",
+        ),
+        (
+            "trl",
+            {"chosen": SKY + SKY, "rejected": SKY + GREEN},
+            "BAD_DIALOGUE",
+            "chosen",
+            "the last turn must be the assistant's role and content, found"
+            " {'role': 'user', 'content': 'What color is the sky?'}",
+        ),
+        (
+            "trl",
+            {"prompt": "x", "chosen": "a", "rejected": ["b"]},
+            "BAD_TYPE",
+            "rejected",
+            "rejected must be a string, as chosen is, found ['b']",
+        ),
+        (
+            "trl",
+            {"prompt": [{"role": "tool", "content": "x"}], "chosen": BLUE, "rejected": GREEN},
+            "BAD_MESSAGES",
+            "messages.0",
+            "unknown role 'tool'; known: system, user, assistant",
+        ),
+        (
+            "llama-factory",
+            {"conversations": [{"from": "bot", "value": "q"}], "chosen": {}, "rejected": {}},
+            "BAD_MESSAGES",
+            "conversations.0.from",
+            "unknown speaker 'bot'; known: system, human, gpt",
+        ),
+        (
+            "openai-comparisons",
+            {"info": {"post": "p"}, "summaries": [{"text": "a"}, {"text": "b"}], "choice": 2},
+            "BAD_CHOICE",
+            "choice",
+            "choice is 2 for 2 summaries",
+        ),
+        (
+            "openai-comparisons",
+            {"info": {"post": "p"}, "summaries": [{"text": "a"}], "choice": 0},
+            "BAD_CHOICE",
+            "choice",
+            "choice is 0 for 1 summaries",
+        ),
+        (
+            "openai-comparisons",
+            {"info": {"id": "x"}, "summaries": [], "choice": 0},
+            "MISSING_FIELD",
+            "info.post",
+            "missing: info.post",
+        ),
     ],
-)  # fmt: skip
-def test_refused(
+)
+def test_refused(  # noqa: PLR0917
     take: Take, form: str, row: dict[str, Any], code: str, field: str, message: str
 ) -> None:
     taken = take([row], form)
@@ -140,7 +294,7 @@ def test_the_shortest_circle_is_named() -> None:
     nodes = ["a", "b", "c", "d", "e"]
     edges = [
         Edge("w", "p", *it, row)
-        for row, it in enumerate(zip(nodes, nodes[1:] + ["a"], strict=True))
+        for row, it in enumerate(zip(nodes, [*nodes[1:], "a"], strict=True))
     ]
     errors = find_contradictions([*edges, Edge("w", "p", "c", "a", 5), Edge("w", "p", "x", "a", 6)])
     assert sorted(errors) == [0, 1, 2, 3, 4, 5]

@@ -12,9 +12,13 @@ HIGHER, LOWER = "higher-is-better", "lower-is-better"
 
 def ultra(*scores: object, **more: Any) -> dict[str, Any]:
     completions = [
-        {"model": f"m{i}", "response": f"text {i}", **(it if isinstance(it, dict) else {"overall_score": it})}
+        {
+            "model": f"m{i}",
+            "response": f"text {i}",
+            **(it if isinstance(it, dict) else {"overall_score": it}),
+        }
         for i, it in enumerate(scores)
-    ]  # fmt: skip
+    ]
     return {"source": "ours", "instruction": "q", "completions": completions, **more}
 
 
@@ -34,7 +38,7 @@ def ratings(*values: object) -> dict[str, Any]:
         (ultra({"fine-grained_score": 2.5}, {"fine-grained_score": 4}), HIGHER, [2, 1]),
         (ultra(ratings("2", "4"), ratings("3", "N/A"), ratings("5", "4")), HIGHER, [2, 2, 1]),
     ],
-)  # fmt: skip
+)
 def test_ultrafeedback(take: Take, row: dict[str, Any], direction: str, tiers: list[int]) -> None:
     taken = take([row], direction=direction)
     assert taken.report.format_name == "ultrafeedback"
@@ -47,9 +51,14 @@ def binarized(chosen: float, rejected: float) -> dict[str, Any]:
         [{"role": "user", "content": "q"}, {"role": "assistant", "content": it}] for it in "ab"
     ]
     return {
-        "prompt": "q", "prompt_id": "x", "chosen": turns[0], "rejected": turns[1],
-        "messages": turns[0], "score_chosen": chosen, "score_rejected": rejected,
-    }  # fmt: skip
+        "prompt": "q",
+        "prompt_id": "x",
+        "chosen": turns[0],
+        "rejected": turns[1],
+        "messages": turns[0],
+        "score_chosen": chosen,
+        "score_rejected": rejected,
+    }
 
 
 def test_binarized_rows_are_pairs_and_equal_scores_a_tie(take: Take) -> None:
@@ -65,13 +74,19 @@ def test_equal_scores_are_a_tie_without_an_sft_row(take: Take) -> None:
 @pytest.mark.parametrize(
     ("row", "field", "message"),
     [
-        (ultra({"overall_score": 10, "fine-grained_score": 1.5}, 3), "completions.0.overall_score",
-         "overall 10, fine-grained mean 1.5"),
-        (ultra({"overall_score": 1.5, **ratings("5", "5")}, 3), "completions.0.overall_score",
-         "overall 1.5, fine-grained mean 5"),
+        (
+            ultra({"overall_score": 10, "fine-grained_score": 1.5}, 3),
+            "completions.0.overall_score",
+            "overall 10, fine-grained mean 1.5",
+        ),
+        (
+            ultra({"overall_score": 1.5, **ratings("5", "5")}, 3),
+            "completions.0.overall_score",
+            "overall 1.5, fine-grained mean 5",
+        ),
         (binarized(3.0, 8.5), "score_chosen", "chosen scores 3, rejected 8.5"),
     ],
-)  # fmt: skip
+)
 def test_a_score_that_contradicts_waits(
     take: Take, row: dict[str, Any], field: str, message: str
 ) -> None:
@@ -89,14 +104,29 @@ def test_a_score_that_contradicts_waits(
     ("row", "field", "message"),
     [
         (ultra(11, 3), "completions.0.overall_score", "overall_score 11 is outside 1..10"),
-        (ultra(None, 3), "completions.0.overall_score", "overall_score must be a number, found None"),
-        (ultra(True, 3), "completions.0.overall_score", "overall_score must be a number, found True"),
+        (
+            ultra(None, 3),
+            "completions.0.overall_score",
+            "overall_score must be a number, found None",
+        ),
+        (
+            ultra(True, 3),
+            "completions.0.overall_score",
+            "overall_score must be a number, found True",
+        ),
         (ultra({}, 3), "completions.0.overall_score", "overall_score must be a number, found None"),
-        (ultra(ratings("6"), ratings("1")), "completions.0.annotations.aspect0.Rating", "Rating 6 is outside 1..5"),
-        (ultra(ratings("N/A"), ratings("1")), "completions.0",
-         "there is neither overall_score nor fine-grained_score nor a rating"),
+        (
+            ultra(ratings("6"), ratings("1")),
+            "completions.0.annotations.aspect0.Rating",
+            "Rating 6 is outside 1..5",
+        ),
+        (
+            ultra(ratings("N/A"), ratings("1")),
+            "completions.0",
+            "there is neither overall_score nor fine-grained_score nor a rating",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_scores(take: Take, row: dict[str, Any], field: str, message: str) -> None:
     assert take([row], direction=HIGHER).reasons == [("BAD_SCORE", field, message)]
 
@@ -148,10 +178,12 @@ def test_grades_of_single_responses(
 
 def test_grades_belong_to_a_prompt_and_an_annotator(take: Take) -> None:
     rows = [
-        graded("a", "good", annotator="x"), graded("a", "poor", annotator="y"),
-        graded("b", "fair", annotator="y"), graded("b", "poor", annotator="x"),
+        graded("a", "good", annotator="x"),
+        graded("a", "poor", annotator="y"),
+        graded("b", "fair", annotator="y"),
+        graded("b", "poor", annotator="x"),
         graded("a", "good", prompt="alone"),
-    ]  # fmt: skip
+    ]
     taken = take(rows)
     assert taken.tiers() == [{"a": 1, "b": 2}, {"a": 2, "b": 1}]
     assert taken.reasons == [
@@ -164,16 +196,28 @@ def test_grades_belong_to_a_prompt_and_an_annotator(take: Take) -> None:
 @pytest.mark.parametrize(
     ("rows", "code", "message"),
     [
-        ([graded("a", "good"), graded("a", "poor"), graded("b", "fair")], "CONTRADICTION",
-         "this response has another grade from the same annotator"),
-        ([graded("a", "good"), graded("a", "good"), graded("b", "fair")], "DUPLICATE_ROW",
-         "this response has that grade from this annotator already"),
-        ([graded("a", "good"), graded("b", "fair"), graded("c", "superb")], "BAD_SCORE",
-         "unknown grade 'superb'; known: good, 好, fine, 不错, fair, 一般, poor, 差"),
-        ([graded("a", "good"), graded("b", "fair"), graded("c", 3)], "BAD_SCORE",
-         "grade is 3; words and numbers do not mix in one file"),
+        (
+            [graded("a", "good"), graded("a", "poor"), graded("b", "fair")],
+            "CONTRADICTION",
+            "this response has another grade from the same annotator",
+        ),
+        (
+            [graded("a", "good"), graded("a", "good"), graded("b", "fair")],
+            "DUPLICATE_ROW",
+            "this response has that grade from this annotator already",
+        ),
+        (
+            [graded("a", "good"), graded("b", "fair"), graded("c", "superb")],
+            "BAD_SCORE",
+            "unknown grade 'superb'; known: good, 好, fine, 不错, fair, 一般, poor, 差",
+        ),
+        (
+            [graded("a", "good"), graded("b", "fair"), graded("c", 3)],
+            "BAD_SCORE",
+            "grade is 3; words and numbers do not mix in one file",
+        ),
     ],
-)  # fmt: skip
+)
 def test_one_bad_grade_does_not_spoil_the_others(
     take: Take, rows: list[dict[str, Any]], code: str, message: str
 ) -> None:

@@ -31,23 +31,32 @@ def records(path: Path, raw: bytes, limits: Limits = source.SOURCE_LIMITS) -> Fo
         (b" \n", []),
         (b"[]", []),
         (b"[ \n ]\n", []),
-        (b'[{"a":1},{"b":"]},{"}\n,\n {"c":"\\"}"}]\n',
-         [(1, {"a": 1}, ""), (1, {"b": "]},{"}, ""), (3, {"c": '"}'}, "")]),
+        (
+            b'[{"a":1},{"b":"]},{"}\n,\n {"c":"\\"}"}]\n',
+            [(1, {"a": 1}, ""), (1, {"b": "]},{"}, ""), (3, {"c": '"}'}, "")],
+        ),
         (b'\xef\xbb\xbf\n[{"a":1}]', [(2, {"a": 1}, "")]),
         (b'{"a":1}\n\n{"b":2}', [(1, {"a": 1}, ""), (3, {"b": 2}, "")]),
         (b'{\n "a": 1\n}\n{\n "b": 2\n}\n', [(1, {"a": 1}, ""), (4, {"b": 2}, "")]),
         (b'[{"a":1},]', [(1, {"a": 1}, ""), (1, {}, "NOT_JSON a comma without a row beside it")]),
         (b'[{"a":1}', [(1, {}, "NOT_JSON the file ends before its array does")]),
-        (b'[{"a":1}] {"b":2}',
-         [(1, {"a": 1}, ""), (1, {}, "NOT_JSON there is text behind the end of the array")]),
+        (
+            b'[{"a":1}] {"b":2}',
+            [(1, {"a": 1}, ""), (1, {}, "NOT_JSON there is text behind the end of the array")],
+        ),
         (b'{\n "a": {', [(1, {}, "NOT_JSON the file ends before its last row does")]),
         (b'[1,{"a":1}]', [(1, {}, "NOT_OBJECT expected an object, found int"), (1, {"a": 1}, "")]),
-        (b'[{"a":1,"a":2},{"b":NaN},{"c":3}]',
-         [(1, {}, "DUPLICATE_KEY JSON key 'a' appears twice"),
-          (1, {}, "NOT_JSON NaN is not a JSON number"), (1, {"c": 3}, "")]),
+        (
+            b'[{"a":1,"a":2},{"b":NaN},{"c":3}]',
+            [
+                (1, {}, "DUPLICATE_KEY JSON key 'a' appears twice"),
+                (1, {}, "NOT_JSON NaN is not a JSON number"),
+                (1, {"c": 3}, ""),
+            ],
+        ),
         (b'[{"a":"\xff"},{"b":1}]', [(1, {}, "NOT_UTF8 byte 6 is not UTF-8"), (1, {"b": 1}, "")]),
     ],
-)  # fmt: skip
+)
 def test_rows(tmp_path: Path, raw: bytes, found: Found) -> None:
     assert records(tmp_path / "rows", raw) == found
 
@@ -72,9 +81,11 @@ def test_a_bomb_of_brackets_is_refused(tmp_path: Path) -> None:
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text('ab"\\[]{},é\n😀', max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=6,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=150, deadline=None)

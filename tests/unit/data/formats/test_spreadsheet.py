@@ -13,11 +13,17 @@ from tests.unit.data.formats.conftest import Take, Taken
 
 TEXTS = {"r_k3": 'text, with "quotes"', "r_a9": "=1+1", "r_m2": "两行\nund mehr", "r_c7": "'tis"}
 SET = {
-    "schema": "set/1", "set_id": "s_1", "prompt_id": "p_1",
+    "schema": "set/1",
+    "set_id": "s_1",
+    "prompt_id": "p_1",
     "messages": [{"role": "user", "content": "Explain recursion to a child."}],
-    "responses": [{"response_id": name, "text": text, "generator": "g"} for name, text in TEXTS.items()],
-    "guideline_version": "1", "campaign": "c",
-}  # fmt: skip
+    "responses": [
+        {"response_id": name, "text": text, "generator": "g"} for name, text in TEXTS.items()
+    ],
+    "guideline_version": "1",
+    "campaign": "c",
+}
+EMPTY = " (empty = not ranked, only with coverage top/subset)"
 HEADER = "set_id,annotator_id,shown,response_id,prompt,response,rank,quality,flags,comment"
 
 
@@ -103,43 +109,111 @@ def test_cells_that_a_spreadsheet_would_run_are_guarded(take: Take, tmp_path: Pa
 @pytest.mark.parametrize(
     ("raw", "code", "field", "message"),
     [
-        (lines("s_1,a,r_k3,1", header="set_id,annotator_id,response_id,rnak"), "CSV_HEADER", "",
-         "missing column rank; found 'rnak'"),
+        (
+            lines("s_1,a,r_k3,1", header="set_id,annotator_id,response_id,rnak"),
+            "CSV_HEADER",
+            "",
+            "missing column rank; found 'rnak'",
+        ),
         (lines(header=f"{HEADER},rank"), "CSV_HEADER", "", "repeated column rank"),
         (lines(header=f"{HEADER},model"), "CSV_HEADER", "", "unknown column 'model'"),
-        (lines("s_1;a", header=HEADER.replace(",", ";")), "CSV_HEADER", "",
-         "one column found; is the separator ';'? Save with commas"),
+        (
+            lines("s_1;a", header=HEADER.replace(",", ";")),
+            "CSV_HEADER",
+            "",
+            "one column found; is the separator ';'? Save with commas",
+        ),
         (lines("s_1,ann_07,A,r_k3,,,1"), "CSV_FIELDS", "", "row 2 has 7 fields; expected 10"),
-        (lines('s_1,ann_07,A,r_k3,,"x"y,1,,,'), "CSV_FIELDS", "",
-         "row 2 is not CSV: ',' expected after '\"'"),
-        (lines('s_1,ann_07,A,r_k3,,"x'), "CSV_FIELDS", "", "row 2 is not CSV: unexpected end of data"),
+        (
+            lines('s_1,ann_07,A,r_k3,,"x"y,1,,,'),
+            "CSV_FIELDS",
+            "",
+            "row 2 is not CSV: ',' expected after '\"'",
+        ),
+        (
+            lines('s_1,ann_07,A,r_k3,,"x'),
+            "CSV_FIELDS",
+            "",
+            "row 2 is not CSV: unexpected end of data",
+        ),
         (HEADER.encode("utf-16"), "NOT_UTF8", "", 'this is not UTF-8; save as "CSV UTF-8"'),
-        (ranks("1", "2", "3", "4").replace(b"hm", "é".encode("latin-1"), 1), "NOT_UTF8", "",
-         'this is not UTF-8; save as "CSV UTF-8"'),
-        (ranks("1", "2", "3", "4").replace(b"hm", b"\0", 1), "BAD_TEXT", "", "character U+0000 cannot be stored"),
-        (lines("1.23E+12,ann_07,A,r_k3,,,1,,,"), "CSV_MANGLED_ID", "set_id",
-         "set_id 1.23E+12 looks rewritten by a spreadsheet; ids here start with a letter"),
-        (lines("s_1,,A,r_k3,,,1,,,"), "MISSING_FIELD", "annotator_id",
-         "row 2: annotator_id is empty; fill it in, or say --annotator"),
-        (ranks("1", "1st", "2", "3"), "TIER_TYPE", "rank",
-         "row 3: rank must be an integer, found '1st' (empty = not ranked, only with coverage top/subset)"),
-        (ranks("1", "2.0", "2", "3"), "TIER_TYPE", "rank",
-         "row 3: rank must be an integer, found '2.0' (empty = not ranked, only with coverage top/subset)"),
-        (ranks("1", "２", "2", "3"), "TIER_TYPE", "rank",
-         "row 3: rank must be an integer, found '２' (empty = not ranked, only with coverage top/subset)"),
-        (ranks("1", "2", "3", "4", quality="x"), "QUALITY_RANGE", "quality",
-         "row 2: quality must be an integer, found 'x'"),
+        (
+            ranks("1", "2", "3", "4").replace(b"hm", "é".encode("latin-1"), 1),
+            "NOT_UTF8",
+            "",
+            'this is not UTF-8; save as "CSV UTF-8"',
+        ),
+        (
+            ranks("1", "2", "3", "4").replace(b"hm", b"\0", 1),
+            "BAD_TEXT",
+            "",
+            "character U+0000 cannot be stored",
+        ),
+        (
+            lines("1.23E+12,ann_07,A,r_k3,,,1,,,"),
+            "CSV_MANGLED_ID",
+            "set_id",
+            "set_id 1.23E+12 looks rewritten by a spreadsheet; ids here start with a letter",
+        ),
+        (
+            lines("s_1,,A,r_k3,,,1,,,"),
+            "MISSING_FIELD",
+            "annotator_id",
+            "row 2: annotator_id is empty; fill it in, or say --annotator",
+        ),
+        (
+            ranks("1", "1st", "2", "3"),
+            "TIER_TYPE",
+            "rank",
+            "row 3: rank must be an integer, found '1st'" + EMPTY,
+        ),
+        (
+            ranks("1", "2.0", "2", "3"),
+            "TIER_TYPE",
+            "rank",
+            "row 3: rank must be an integer, found '2.0'" + EMPTY,
+        ),
+        (
+            ranks("1", "\uff12", "2", "3"),
+            "TIER_TYPE",
+            "rank",
+            "row 3: rank must be an integer, found '\uff12'" + EMPTY,
+        ),
+        (
+            ranks("1", "2", "3", "4", quality="x"),
+            "QUALITY_RANGE",
+            "quality",
+            "row 2: quality must be an integer, found 'x'",
+        ),
         (ranks("1", "0", "2", "3"), "TIER_RANGE", "tiers.r_a9", "rank 0 is outside 1..4"),
-        (ranks("1", "2", "2", "4"), "TIER_GAP", "tiers", "ranks [1, 2, 2, 4] leave a gap; use 1,2,2,3"),
+        (
+            ranks("1", "2", "2", "4"),
+            "TIER_GAP",
+            "tiers",
+            "ranks [1, 2, 2, 4] leave a gap; use 1,2,2,3",
+        ),
         (ranks("1", "", "2", "3"), "INCOMPLETE", "tiers", "full ranking without: r_a9"),
-        (ranks("1", "2", "3", "4", flags="rude"), "UNKNOWN_FLAG", "flags.r_k3", "unknown flag: rude"),
-        (lines(*(f"s_1,ann_07,{i},r_k3,,,{i},,," for i in (1, 2))), "DUPLICATE_ROW", "response_id",
-         "rows 2 and 3 rank 'r_k3' twice"),
+        (
+            ranks("1", "2", "3", "4", flags="rude"),
+            "UNKNOWN_FLAG",
+            "flags.r_k3",
+            "unknown flag: rude",
+        ),
+        (
+            lines(*(f"s_1,ann_07,{i},r_k3,,,{i},,," for i in (1, 2))),
+            "DUPLICATE_ROW",
+            "response_id",
+            "rows 2 and 3 rank 'r_k3' twice",
+        ),
         (lines("s_9,ann_07,A,r_k3,,,1,,,"), "UNKNOWN_SET", "set_id", "no ranking set 's_9'"),
-        (lines("s_1,ann_07,A,r_k3,,other,1,,,"), "STALE_CONTENT", "response",
-         "the text of r_k3 is not the stored text"),
+        (
+            lines("s_1,ann_07,A,r_k3,,other,1,,,"),
+            "STALE_CONTENT",
+            "response",
+            "the text of r_k3 is not the stored text",
+        ),
     ],
-)  # fmt: skip
+)
 def test_refused(take: Take, raw: bytes, code: str, field: str, message: str) -> None:
     taken = sheet(take, raw)
     assert taken.reasons[0] == (code, field, message)

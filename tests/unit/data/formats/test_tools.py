@@ -1,4 +1,4 @@
-"""Label Studio and Argilla: each shape of a ranking, what they lose, and answers to our own sets."""
+"""Label Studio and Argilla: each shape of a ranking, what they lose, answers to our own sets."""
 
 import json
 from typing import Any
@@ -12,13 +12,26 @@ ITEMS = [{"id": f"r{i}", "title": "ABCD"[i - 1], "body": f"text {i}"} for i in r
 
 def ls_annotation(value: object, kind: str = "ranker", **more: Any) -> dict[str, Any]:
     return {
-        "id": 9001, "completed_by": 7, "was_cancelled": False, "ground_truth": False,
-        "created_at": "2026-01-02T03:04:05.678901Z", "updated_at": "2026-01-02T03:04:05.678901Z",
-        "lead_time": 12.3, "task": 101,
-        "result": [{"id": "x", "from_name": "rank", "to_name": "responses", "type": kind,
-                    "origin": "manual", "value": value}],
+        "id": 9001,
+        "completed_by": 7,
+        "was_cancelled": False,
+        "ground_truth": False,
+        "created_at": "2026-01-02T03:04:05.678901Z",
+        "updated_at": "2026-01-02T03:04:05.678901Z",
+        "lead_time": 12.3,
+        "task": 101,
+        "result": [
+            {
+                "id": "x",
+                "from_name": "rank",
+                "to_name": "responses",
+                "type": kind,
+                "origin": "manual",
+                "value": value,
+            }
+        ],
         **more,
-    }  # fmt: skip
+    }
 
 
 def ls_task(*annotations: dict[str, Any], **data: Any) -> dict[str, Any]:
@@ -43,12 +56,15 @@ def label_studio(take: Take, *tasks: dict[str, Any], **options: Any) -> Any:
 @pytest.mark.parametrize(
     ("value", "tiers"),
     [
-        ({"_": [], "rank_1": ["r4"], "rank_2": ["r1", "r3"], "rank_3": ["r2"], "rank_4": []}, [2, 3, 2, 1]),
+        (
+            {"_": [], "rank_1": ["r4"], "rank_2": ["r1", "r3"], "rank_3": ["r2"], "rank_4": []},
+            [2, 3, 2, 1],
+        ),
         ({"_": [], "rank_1": ["r4"], "rank_3": ["r1", "r3"], "rank_4": ["r2"]}, [2, 3, 2, 1]),
         ({"rank": ["r4", "r1", "r3", "r2"]}, [2, 4, 3, 1]),
         (["r4", "r1", "r3", "r2"], [2, 4, 3, 1]),
     ],
-)  # fmt: skip
+)
 def test_the_three_shapes_of_a_ranker(take: Take, value: object, tiers: list[int]) -> None:
     taken = label_studio(take, ranker(value))
     assert taken.report.format_name == "label-studio"
@@ -63,10 +79,16 @@ def test_the_three_shapes_of_a_ranker(take: Take, value: object, tiers: list[int
 def test_json_min_is_the_same_answer(take: Take) -> None:
     label_studio(take, ranker({"rank": ["r4", "r1", "r3", "r2"]}))
     flat = {
-        "prompt": "q", "items": ITEMS, "id": 101, "rank": [{"ranker": {"rank": ["r4", "r1", "r3", "r2"]}}],
-        "annotator": 7, "annotation_id": 9001, "created_at": "2026-01-02T03:04:05.678901Z",
-        "updated_at": "2026-01-02T03:04:05.678901Z", "lead_time": 12.3,
-    }  # fmt: skip
+        "prompt": "q",
+        "items": ITEMS,
+        "id": 101,
+        "rank": [{"ranker": {"rank": ["r4", "r1", "r3", "r2"]}}],
+        "annotator": 7,
+        "annotation_id": 9001,
+        "created_at": "2026-01-02T03:04:05.678901Z",
+        "updated_at": "2026-01-02T03:04:05.678901Z",
+        "lead_time": 12.3,
+    }
     assert label_studio(take, flat).counts == (0, 1, 0, 0)
 
 
@@ -88,27 +110,52 @@ def test_whole_numbers_as_ids_begin_sorted(take: Take) -> None:
 @pytest.mark.parametrize(
     ("task", "code", "field", "message"),
     [
-        (ranker({"_": ["r1"], "rank_1": ["r4"], "rank_2": ["r3", "r2"]}), "INCOMPLETE", "tiers",
-         "full ranking without: r1"),
+        (
+            ranker({"_": ["r1"], "rank_1": ["r4"], "rank_2": ["r3", "r2"]}),
+            "INCOMPLETE",
+            "tiers",
+            "full ranking without: r1",
+        ),
         (ranker({"_": [], "bad": ["r1"], "good": ["r2", "r3", "r4"]}), "BUCKET_ORDER", None, None),
         (ranker(["r4", "r4", "r3", "r2"]), "DUPLICATE_ROW", None, "'r4' is ranked twice"),
         (ranker(["r4", "x9", "r3", "r2"]), "FOREIGN_RESPONSE", "tiers", None),
         (ranker(["r4", 1]), "BAD_TYPE", None, None),
         (ranker("r4"), "BAD_TYPE", None, None),
-        (ls_task(ls_annotation({"choices": ["x"]}, kind="choices")), "EMPTY_RANKING",
-         "annotations.0.result", "no response was ranked"),
+        (
+            ls_task(ls_annotation({"choices": ["x"]}, kind="choices")),
+            "EMPTY_RANKING",
+            "annotations.0.result",
+            "no response was ranked",
+        ),
         (ls_task(ls_annotation({"ranker": []}, ground_truth=True)), "GROUND_TRUTH", None, None),
         (ls_task(), "UNANSWERED", "", "nobody has ranked this yet"),
         (ls_task(ls_annotation({"ranker": ["r2"]}), text="q"), "MISSING_FIELD", "data.items", None),
-        (ranker(["r4", "r1", "r3", "r2"], completed_by=None), "MISSING_FIELD", "completed_by", None),
-        (ranker(["r4", "r1", "r3", "r2"], updated_at="yesterday"), "BAD_TIME", "updated_at",
-         "updated_at is not a time: 'yesterday'"),
-        (ls_task(ls_annotation({"selected": "none"}, "pairwise"), prompt="q", a="x", b="y"), "BAD_CHOICE",
-         "annotations.0.result.0.value.selected", "selected is 'none'; left or right is wanted"),
-        (ls_task(ls_annotation({"selected": "left"}, "pairwise"), prompt="q", a="x"), "MISSING_FIELD", "data",
-         "1 texts beside the prompt; a pair needs two"),
+        (
+            ranker(["r4", "r1", "r3", "r2"], completed_by=None),
+            "MISSING_FIELD",
+            "completed_by",
+            None,
+        ),
+        (
+            ranker(["r4", "r1", "r3", "r2"], updated_at="yesterday"),
+            "BAD_TIME",
+            "updated_at",
+            "updated_at is not a time: 'yesterday'",
+        ),
+        (
+            ls_task(ls_annotation({"selected": "none"}, "pairwise"), prompt="q", a="x", b="y"),
+            "BAD_CHOICE",
+            "annotations.0.result.0.value.selected",
+            "selected is 'none'; left or right is wanted",
+        ),
+        (
+            ls_task(ls_annotation({"selected": "left"}, "pairwise"), prompt="q", a="x"),
+            "MISSING_FIELD",
+            "data",
+            "1 texts beside the prompt; a pair needs two",
+        ),
     ],
-)  # fmt: skip
+)
 def test_label_studio_refused(
     take: Take, task: dict[str, Any], code: str, field: str | None, message: str | None
 ) -> None:
@@ -136,11 +183,15 @@ def test_named_buckets_with_a_given_order(take: Take) -> None:
 def test_a_pair_a_skip_and_one_bad_annotation_of_a_task(take: Take) -> None:
     task = ls_task(
         ls_annotation({"selected": "right"}, "pairwise"),
-        ls_annotation({"selected": "left"}, "pairwise", id=9002, completed_by={"id": 8, "email": "x"}),
+        ls_annotation(
+            {"selected": "left"}, "pairwise", id=9002, completed_by={"id": 8, "email": "x"}
+        ),
         ls_annotation({}, "pairwise", id=9003, was_cancelled=True, completed_by=9),
         ls_annotation({"selected": 3}, "pairwise", id=9004, completed_by=10),
-        prompt="q", response_a="x", response_b="y",
-    )  # fmt: skip
+        prompt="q",
+        response_a="x",
+        response_b="y",
+    )
     taken = label_studio(take, task)
     assert taken.counts == (3, 0, 0, 1)
     assert taken.tiers() == [{"x": 2, "y": 1}, {"x": 1, "y": 2}, {}]
@@ -169,9 +220,14 @@ def record(*responses: dict[str, Any], **more: Any) -> dict[str, Any]:
 def response(*ranks: object, **more: Any) -> dict[str, Any]:
     options = [{"value": f"response_{i}", "rank": rank} for i, rank in enumerate(ranks, start=1)]
     return {
-        "id": "5b0c", "user_id": "0f3e", "status": "submitted", "values": {"rank": {"value": options}},
-        "inserted_at": "2026-01-02T03:04:05.6", "updated_at": "2026-01-02T03:04:06.6", **more,
-    }  # fmt: skip
+        "id": "5b0c",
+        "user_id": "0f3e",
+        "status": "submitted",
+        "values": {"rank": {"value": options}},
+        "inserted_at": "2026-01-02T03:04:05.6",
+        "updated_at": "2026-01-02T03:04:06.6",
+        **more,
+    }
 
 
 @pytest.mark.parametrize(
@@ -201,8 +257,11 @@ LOST = {
     ("row", "code", "field"),
     [
         (LOST, "ARGILLA_RANKS_LOST", "responses.ranking"),
-        (record(response(1, values={"rank": {"value": ["response_1"]}})), "ARGILLA_RANKS_LOST",
-         "responses.0.values.rank"),
+        (
+            record(response(1, values={"rank": {"value": ["response_1"]}})),
+            "ARGILLA_RANKS_LOST",
+            "responses.0.values.rank",
+        ),
         (response(1, 2), "ARGILLA_NO_RECORD", "fields"),
         (record(), "UNANSWERED", ""),
         (record(response(status="draft")), "UNANSWERED", ""),
@@ -214,7 +273,7 @@ LOST = {
         (record(response(1, values={})), "MISSING_FIELD", "responses.0.values"),
         (record(response(1, 2, 3, 4, updated_at="now")), "BAD_TIME", "responses.0.updated_at"),
     ],
-)  # fmt: skip
+)
 def test_argilla_refused(take: Take, row: dict[str, Any], code: str, field: str) -> None:
     taken = take([row], "argilla")
     assert [it[:2] for it in taken.reasons] == [(code, field)]

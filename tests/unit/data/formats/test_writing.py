@@ -48,13 +48,17 @@ def wide_set(
     k: int = 9, *, messages: list[dict[str, str]] | None = None, name: str = "s_wide"
 ) -> dict[str, Any]:
     return {
-        "schema": "set/1", "set_id": name, "prompt_id": f"p_{name}", "messages": messages or DIALOGUE,
+        "schema": "set/1",
+        "set_id": name,
+        "prompt_id": f"p_{name}",
+        "messages": messages or DIALOGUE,
         "responses": [
             {"response_id": f"r_{name}_{i}", "text": text, "generator": "secret-model"}
             for i, text in enumerate(TEXTS[:k])
         ],
-        "guideline_version": "1", "campaign": "c",
-    }  # fmt: skip
+        "guideline_version": "1",
+        "campaign": "c",
+    }
 
 
 def texts_of(one: ResponseSet) -> dict[str, str]:
@@ -70,12 +74,19 @@ def pairs(tmp_path: Path) -> Path:
     splits = ("train", "train", "train", "train", "train", "train", "validation", "test")
     rows = [
         {
-            "split": split, "family_id": "f", "prompt_id": "p", "set_id": "s", "ranking_id": f"e{i}",
-            "annotator_id": "ann_07", "chosen_id": names[i], "rejected_id": names[i + 1],
-            "tier_gap": 1, "weight": 1 / 36,
+            "split": split,
+            "family_id": "f",
+            "prompt_id": "p",
+            "set_id": "s",
+            "ranking_id": f"e{i}",
+            "annotator_id": "ann_07",
+            "chosen_id": names[i],
+            "rejected_id": names[i + 1],
+            "tier_gap": 1,
+            "weight": 1 / 36,
         }
         for i, split in enumerate(splits)
-    ]  # fmt: skip
+    ]
     pl.DataFrame(rows).write_parquet(folder / "pairs.parquet")
     prompt = {"prompt_id": ["p"], "messages": [canonical_json(DIALOGUE)]}
     pl.DataFrame(prompt).write_parquet(folder / "prompts.parquet")
@@ -93,9 +104,12 @@ def test_trl_rows(pairs: Path, tmp_path: Path) -> None:
         "prompt": DIALOGUE,
         "chosen": [{"role": "assistant", "content": TEXTS[0]}],
         "rejected": [{"role": "assistant", "content": TEXTS[1]}],
-        "group": "p", "weight": 1 / 36, "tier_gap": 1, "annotator": "ann_07",
+        "group": "p",
+        "weight": 1 / 36,
+        "tier_gap": 1,
+        "annotator": "ann_07",
         "pair_id": rows[0]["pair_id"],
-    }  # fmt: skip
+    }
     assert len({row["pair_id"] for row in rows}) == 6
     assert sorted(it.name for it in out.iterdir()) == [
         "test.jsonl",
@@ -183,9 +197,18 @@ def test_label_studio_tasks_come_back_as_answers(take: Take, tmp_path: Path) -> 
     for number, task in enumerate(tasks):
         buckets = {f"rank_{i}": [name] for i, name in enumerate(sorted(orders[number]), start=1)}
         task["annotations"] = [
-            {"id": number, "completed_by": number, "result": [
-                {"type": "ranker", "from_name": "rank", "value": {"ranker": {"_": [], **buckets}}}]}
-        ]  # fmt: skip
+            {
+                "id": number,
+                "completed_by": number,
+                "result": [
+                    {
+                        "type": "ranker",
+                        "from_name": "rank",
+                        "value": {"ranker": {"_": [], **buckets}},
+                    }
+                ],
+            }
+        ]
     path.write_text(json.dumps(tasks), encoding="utf-8")
     taken = take(path, names={"label-studio:0": "ann_07", "label-studio:1": "ann_08"})
     assert taken.counts == (2, 0, 0, 0)
@@ -225,13 +248,24 @@ def test_argilla_records_come_back_as_answers(take: Take, tmp_path: Path) -> Non
 def ranking(one: ResponseSet, **more: Any) -> dict[str, Any]:
     names = list(texts_of(one))
     return {
-        "schema": "ranking/1", "event_id": "0b0f4a56-3a0e-4b0e-9f0a-0a8f5c1d2e3f", "set_id": one.set_id,
-        "annotator_id": "ann_07", "revision": 1, "outcome": "ranked", "coverage": "full",
-        "tiers": {name: 1 + i // 2 for i, name in enumerate(names)}, "display_order": names[::-1],
-        "quality": {names[0]: 7}, "flags": {names[1]: ["opinion", "sexual"]}, "touched": True,
-        "started_at": "2025-05-01T09:00:00+00:00", "submitted_at": "2025-05-01T09:00:40+00:00",
-        "active_ms": 31000, "ui_version": "page/1", **more,
-    }  # fmt: skip
+        "schema": "ranking/1",
+        "event_id": "0b0f4a56-3a0e-4b0e-9f0a-0a8f5c1d2e3f",
+        "set_id": one.set_id,
+        "annotator_id": "ann_07",
+        "revision": 1,
+        "outcome": "ranked",
+        "coverage": "full",
+        "tiers": {name: 1 + i // 2 for i, name in enumerate(names)},
+        "display_order": names[::-1],
+        "quality": {names[0]: 7},
+        "flags": {names[1]: ["opinion", "sexual"]},
+        "touched": True,
+        "started_at": "2025-05-01T09:00:00+00:00",
+        "submitted_at": "2025-05-01T09:00:40+00:00",
+        "active_ms": 31000,
+        "ui_version": "page/1",
+        **more,
+    }
 
 
 def read_back(take: Take, one: ResponseSet, row: dict[str, Any]) -> Ranking:
@@ -279,12 +313,20 @@ def test_sets_and_rankings_of_a_run(tmp_path: Path) -> None:
     names = list(texts_of(one))
     tables = {
         "prompt": {"prompt_id": [one.prompt_id], "messages": [canonical_json(DIALOGUE)]},
-        "response": {"response_id": names, "text": list(TEXTS[:4]), "generator": ["secret-model"] * 4},
-        "ranking_set": {"set_id": [one.set_id], "prompt_id": [one.prompt_id], "purpose": ["retest"],
-                        "retest_of": ["s_0"]},
+        "response": {
+            "response_id": names,
+            "text": list(TEXTS[:4]),
+            "generator": ["secret-model"] * 4,
+        },
+        "ranking_set": {
+            "set_id": [one.set_id],
+            "prompt_id": [one.prompt_id],
+            "purpose": ["retest"],
+            "retest_of": ["s_0"],
+        },
         "ranking_set_item": {"set_id": [one.set_id] * 4, "response_id": names},
         "ranking": {"ranking_id": ["0b0f4a56-3a0e-4b0e-9f0a-0a8f5c1d2e3f"]},
-    }  # fmt: skip
+    }
     for name, columns in tables.items():
         pl.DataFrame(columns).write_parquet(tmp_path / f"{name}.parquet")
     rows = [
