@@ -127,12 +127,12 @@ def batch_of_judge(
 ) -> RankedBatch:
     """A language model ranks the sets; what an earlier try of this batch was told is not asked.
 
-    Each answer goes into the inbox as it comes, with what was spent so far: a kill loses neither.
+    Each answer goes into the inbox as it comes, and then what was spent so far: a kill loses no
+    answer that was paid.
     """
     from data.errors import InputError
     from data.inbox import mirror
-    from data.inbox.connection import write
-    from data.inbox.events import append_within, read
+    from data.inbox.events import append, read
     from data.rankers.judge import Judged, rank_by_judge
     from data.rankers.judge_budget import Tally
 
@@ -147,10 +147,9 @@ def batch_of_judge(
 
     def keep(judged: Judged) -> None:
         now = datetime.now(UTC)
-        with write(inbox):
-            if judged.row is not None:
-                append_within(inbox, [_ranking_event(batch_id, judged.row, "judge")], now=now)
-            mirror.put(inbox, tally_key, json.dumps(asdict(judged.tally)), now=now)
+        if judged.row is not None:
+            append(inbox, [_ranking_event(batch_id, judged.row, "judge")], now=now)
+        mirror.put(inbox, tally_key, json.dumps(asdict(judged.tally)), now=now)
 
     report = rank_by_judge(
         read_sets(sets),

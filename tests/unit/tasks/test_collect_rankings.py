@@ -18,6 +18,8 @@ from data.inbox.decisions import decide
 from data.inbox.events import Head, read
 from data.rankers.config import RankConfig
 from data.rankers.human_config import HumanConfig
+from data.rankers.judge_config import JudgeConfig
+from flows.api import free_port
 from flows.config import RunConfig
 from tasks import ranking_plots
 from tasks.collect_rankings import (
@@ -29,6 +31,7 @@ from tasks.context import StageContext, Summary
 from tasks.ranking_batch import CollectRankingsConfig
 from tasks.stage_log import StageLog
 from tests.integration.people import rank
+from tests.unit.data.rankers.fake_endpoint import Fake, serving
 
 TABLES = ("prompt", "response", "ranking_set", "ranking_set_item", "ranking", "ranking_item")
 
@@ -189,6 +192,38 @@ def test_simulated_rankings_are_events_that_nobody_is_asked_for(stage: Stage) ->
     assert {event.origin for event in events} == {"simulated"}
     assert (progress.tasks, progress.is_open(datetime.now(UTC))) == (0, True)
     assert "waits_for" not in summary
+
+
+def test_a_judge_is_paid_once_for_each_set(stage: Stage) -> None:
+    # Guards: a second run, or one after a reached cap, that asks again for what is there.
+    def judged(fake: Fake, **caps: Any) -> CollectRankingsConfig:
+        judge = JudgeConfig(url=fake.url, model="some/judge", concurrency=1, **caps)
+        return sections(rank=RankConfig(ranker="judge"), judge=judge)
+
+    with serving() as fake:
+        capped = stage.collect(judged(fake, max_calls=4))
+        assert capped["judge_sets_left"] == 2
+        assert "max_calls" in str(capped["notes"])
+        assert (capped["judge_calls"], len(fake.requests)) == (4, 4)
+        summary = stage.collect(judged(fake))
+        assert summary["batch_id"] == capped["batch_id"]
+        assert (summary["judge_calls"], len(fake.requests)) == (8, 8)
+        assert stage.collect(judged(fake))["judge_calls"] == len(fake.requests) == 8
+    snapshot = pl.read_parquet(stage.out / "ranking.parquet")
+    assert set(snapshot["annotator_role"]) == {"judge"}
+    assert sorted(snapshot["set_id"]) == sorted(one["set_id"] for one in stage.sets)
+
+
+def test_an_endpoint_that_is_down_is_a_mistake_and_not_a_result(stage: Stage) -> None:
+    judge = JudgeConfig(url=f"http://127.0.0.1:{free_port()}/v1", model="m", max_tries=1)
+    with pytest.raises(InputError):
+        stage.collect(sections(rank=RankConfig(ranker="judge"), judge=judge))
+
+
+def test_sets_that_a_judge_failed_on_are_news_for_the_next_run(stage: Stage) -> None:
+    summary = stage.collect(sections())
+    assert nothing_decided_since(stage.var, summary)
+    assert not nothing_decided_since(stage.var, summary | {"judge_sets_failed": 1})
 
 
 def test_people_are_waited_for_until_there_are_enough(stage: Stage) -> None:
