@@ -99,7 +99,7 @@ class Folder:
             family = self._family(messages)
             self._write(PROMPTS, {"prompt_id": name, "messages": messages, "family": family})
 
-    def add_ranking(self, ranking: Ranking, row: _Row, _: str) -> None:
+    def add_ranking(self, ranking: Ranking, row: _Row) -> None:
         """Write a ranking that was checked."""
         self.rankings.add(ranking)
         self._know_tiers(ranking.tiers)

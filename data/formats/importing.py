@@ -208,8 +208,13 @@ class Importer:
     ) -> RowError | None:
         """Store a ranking that was checked, unless a person has to look at it first."""
         doubt = self._doubt(sink, answer, ranking)
-        if doubt is None:
-            sink.add_ranking(ranking, row, self._place)
+        if isinstance(sink, PublishedSets):
+            # What the ledger doubts too waits there: a lead decides on the lead's page.
+            is_held = doubt_about(ranking, sink.rankings) is not None
+            if doubt is None or is_held:
+                sink.add_ranking(ranking, row, self._place, is_held=is_held)
+        elif doubt is None:
+            sink.add_ranking(ranking, row)
         return doubt
 
     def _sink(self, set_id: object) -> _Sink:

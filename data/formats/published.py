@@ -1,6 +1,6 @@
 """The sets that are published for ranking, as a place for answers that come from elsewhere.
 
-Answers are checked as those of the page are, and appended to the inbox as rankings of their batch.
+Answers are checked as those of the page are, and stored in the inbox as rankings of their batch.
 Of several batches with one set, the one published last gets the answer.
 
 Omitted on purpose: hand-outs. Nobody was given these tasks here; the answers count all the same.
@@ -9,16 +9,26 @@ Omitted on purpose: hand-outs. Nobody was given these tasks here; the answers co
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from data.errors import InputError
 from data.formats.door import new_rankings
-from data.identity import canonical_json, sha256_bytes, sha256_text
+from data.identity import sha256_bytes, sha256_text
 from data.inbox import accounts, batches, events
+from data.inbox.assignments import Result, take_in
 from data.inbox.connection import open_inbox
-from data.inbox.events import NewEvent
 from data.rankings import KnownRankings, Ranking, SetFacts, event_id_of
 
 _Row = dict[str, Any]
+
+
+class _NewAnswer(NamedTuple):
+    """An answer for the inbox, and where a person finds it."""
+
+    batch_id: str
+    row: _Row
+    place: str
+    is_held: bool
 
 
 class PublishedSets:
@@ -39,7 +49,7 @@ class PublishedSets:
         self._batch_of: dict[str, str] = {}
         self._texts: dict[str, str] = {}
         self._facts: dict[str, SetFacts] = {}
-        self._new: list[NewEvent] = []
+        self._new: list[_NewAnswer] = []
         self.rankings: KnownRankings = new_rankings(now)
         self.rankings.sets = self._facts
         with open_inbox(inbox, read_only=True) as con:
@@ -62,22 +72,33 @@ class PublishedSets:
         """Return the hash of a response's text."""
         return self._texts.get(response_id)
 
-    def add_ranking(self, ranking: Ranking, row: _Row, place: str) -> None:
+    def add_ranking(self, ranking: Ranking, row: _Row, place: str, *, is_held: bool) -> None:
         """Keep a ranking that was checked for the inbox."""
         self.rankings.add(ranking)
-        payload = canonical_json(row).encode()
-        batch_id = self._batch_of[ranking.set_id]
-        self._new.append(NewEvent(ranking.event_id, batch_id, "ranking", payload, place))
+        self._new.append(_NewAnswer(self._batch_of[ranking.set_id], row, place, is_held))
 
     def commit(self) -> dict[str, int]:
-        """Append the new rankings; returns batch id -> number of them."""
+        """Store the new rankings; returns batch id -> number of them.
+
+        Raises:
+            InputError: An annotator answered a set elsewhere since the file was read.
+        """
         added: dict[str, int] = {}
-        for event in self._new:
-            added[event.batch_id] = added.get(event.batch_id, 0) + 1
-        if self._new:
-            with open_inbox(self._inbox) as con:
-                events.append(con, self._new, now=self._now)
-        self._new = []
+        overtaken = ""
+        with open_inbox(self._inbox) as con:
+            for batch_id, row, place, is_held in self._new:
+                result = take_in(
+                    con, batch_id=batch_id, row=row, origin=place, is_held=is_held, now=self._now
+                )
+                if result in (Result.STORED, Result.LATE):
+                    added[batch_id] = added.get(batch_id, 0) + 1
+                elif result is not Result.REPLAY:
+                    overtaken = overtaken or place
+        if overtaken:
+            raise InputError(
+                f"{overtaken}: this annotator answered the set on the page meanwhile, or a lead"
+                " discarded the answer; import the file again to see what is left"
+            )
         return added
 
     def _know_task(self, task: batches.Task, batch: batches.Batch) -> None:
