@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from data.inbox.accounts import add
 from data.inbox.assignments import Assignment, Result, submit
 from data.inbox.batches import NewBatch, Task, publish
 from data.inbox.connection import open_inbox
-from data.inbox.accounts import add
 from data.sets import Response
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
