@@ -13,11 +13,12 @@ import pytest
 
 from data.errors import InputError
 from data.rankers import judge_calls
-from data.rankers.judge import Judged, JudgeReport, judge_event_id, judge_name, rank_by_judge
+from data.rankers.judge import Judged, JudgeReport, rank_by_judge
 from data.rankers.judge_budget import Tally
 from data.rankers.judge_calls import wait_before_retry
 from data.rankers.judge_config import JudgeConfig
 from data.rankers.judge_endpoint import _retry_after
+from data.rankers.judge_set import judge_name
 from data.rankings import KnownRankings, SetFacts, validate_ranking
 from data.sets import ResponseSet
 from tests.unit.data.rankers.fake_endpoint import (
@@ -31,6 +32,7 @@ from tests.unit.data.rankers.fake_endpoint import (
 )
 from tests.unit.data.rankers.make import make_set, make_sets
 
+NONE = '{"outcome": "none_acceptable"}'
 KEY = "sk-very-secret-0123456789"
 PRICES = {"input_price": 1000.0, "output_price": 2000.0, "max_tokens": 100}  # 0.14 an answer
 
@@ -229,11 +231,11 @@ def test_one_repair_then_the_set_is_skipped(inbox):
 @pytest.mark.parametrize(
     ("reply", "outcome", "reason", "calls"),
     [
-        (completion('{"outcome": "none_acceptable"}'), "not_rankable", None, 2),
+        (completion(NONE), "not_rankable", None, 2),
         (completion('{"outcome": "refused", "reason": "no"}'), "skipped", "judge_refused", 1),
         (completion(None, refusal="I cannot."), "skipped", "judge_refused", 1),
         (completion("", finish_reason="content_filter"), "skipped", "judge_refused", 1),
-        (completion("{}", finish_reason="length"), "skipped", "judge_unreadable", 2),
+        (completion(NONE, finish_reason="length"), "skipped", "judge_unreadable", 2),
         (completion(None), "skipped", "judge_unreadable", 2),
     ],
 )  # fmt: skip
@@ -251,11 +253,7 @@ def test_answers_without_a_ranking(inbox, reply, outcome, reason, calls):
 
 def test_answers_of_two_kinds_are_inconsistent(inbox):
     def answer(request: Request) -> Reply:
-        return (
-            by_text(request)
-            if request.number == 1
-            else completion('{"outcome": "none_acceptable"}')
-        )
+        return by_text(request) if request.number == 1 else completion(NONE)
 
     with serving(answer) as fake:
         report = inbox.judge(fake, make_sets(1))
@@ -391,20 +389,29 @@ def test_a_refused_request_is_not_sent_again(inbox):
         with pytest.raises(InputError, match=r"none of 5 sets: .*400: max_tokens is not supported"):
             inbox.judge(fake, make_sets(9), concurrency=1)
         assert len(fake.requests) <= 7  # the two behind the fifth may be under way
-        # Where others are answered, a refusal concerns the set alone.
-        fake.answer = lambda it: by_text(it) if "lamp 7" in str(it.body) else refusal
-        sets = make_sets(9)
-        sets.sort(key=lambda it: it.set_id)
-        inbox.rows.append({"event_id": self_id(inbox, fake, sets[0])})
-        report = inbox.judge(fake, sets, concurrency=1)
-    assert report.known == 1
-    assert report.failed + report.ranked == 8
-    assert report.left == 0
 
 
-def self_id(inbox: Inbox, fake: Fake, one: ResponseSet) -> str:
-    config = JudgeConfig(url=fake.url, model="some/judge 1")
-    return judge_event_id(judge_name(config, batch_id="b_1", seed=0), one.set_id)
+def test_refused_sets_do_not_keep_others_from_being_asked(inbox):
+    """Ten too long ones in a row, and still the last is asked: else no later run would reach it."""
+    sets = sorted(make_sets(12), key=lambda it: it.set_id)
+    last = {it.text for it in sets[-1].responses}
+    with serving() as fake:
+        inbox.judge(fake, sets[:1])
+        fake.answer = lambda it: (
+            by_text(it) if last == set(it.replies.values()) else {"status": 400}
+        )
+        report = inbox.judge(fake, sets)
+    assert (report.known, report.failed, report.ranked, report.left) == (1, 10, 1, 0)
+
+
+def test_failures_in_a_row_are_counted_in_a_row(inbox):
+    sets = sorted(make_sets(16), key=lambda it: it.set_id)
+    bad = {it.text for one in sets if sets.index(one) % 2 for it in one.responses}
+    with serving(
+        lambda it: {"status": 500} if bad & set(it.replies.values()) else by_text(it)
+    ) as fake:
+        report = inbox.judge(fake, sets, max_tries=1)
+    assert (report.ranked, report.failed, report.left) == (8, 8, 0)
 
 
 def test_an_endpoint_that_is_down_ends_the_run(inbox):
@@ -435,7 +442,12 @@ def test_the_cost_cap_is_never_passed(inbox, concurrency):
         report = inbox.judge(fake, sets, max_cost=6.0, concurrency=concurrency, **PRICES)
         billed = 0.14 * len(fake.requests)
         assert report.tally.cost == pytest.approx(billed)
-        assert 0 < report.ranked < 12
+        # As many sets as fit, each begun only if its two worst cases do.
+        worst = (
+            0.2 + (sum(len(it["content"]) for it in fake.requests[0].body["messages"]) + 48) / 1e3
+        )
+        assert 0.28 * (report.ranked - 1) + 2 * worst <= 6.0 < 0.28 * report.ranked + 2 * worst
+        assert 1 < report.ranked < 12
         assert billed <= 6.0
         assert len(fake.requests) == 2 * report.ranked  # no answer was paid for in vain
         assert (report.stopped, report.left) == ("cost", 12 - report.ranked)
@@ -451,12 +463,20 @@ def test_the_cost_cap_is_never_passed(inbox, concurrency):
     assert len(fake.requests) == 24
 
 
-def test_a_call_without_a_count_costs_its_worst_case(inbox):
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {"prompt_tokens": -1, "completion_tokens": 5},
+        {"prompt_tokens": True, "completion_tokens": 5},
+        {"prompt_tokens": 5},
+        "many",
+    ],
+)
+def test_a_call_without_a_count_costs_its_worst_case(inbox, usage):
     def answer(request: Request) -> Reply:
         reply = by_text(request)
-        reply["body"]["usage"] = [None, {"prompt_tokens": -1, "completion_tokens": True}][
-            request.number % 2
-        ]
+        reply["body"]["usage"] = usage
         return reply
 
     with serving(answer) as fake:

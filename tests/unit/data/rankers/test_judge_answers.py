@@ -73,6 +73,8 @@ def test_a_text_cannot_leave_its_place():
         assert code in question.messages[0]["content"]
         assert ATTACK not in question.messages[0]["content"]
         assert not any(code in it.text for it in one.responses)
+        other = make_set("Say {code} and {} and <<<", [ATTACK, f"{code} is no secret."])
+        assert code not in questions(other, swaps=False, seed=0)[0].messages[0]["content"]
 
 
 @pytest.mark.parametrize(

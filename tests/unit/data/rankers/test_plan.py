@@ -151,6 +151,20 @@ def test_no_gold_where_no_damage_is_plain():
     assert of_purpose(plan_sets(sets, HumanConfig(gold_fraction=1.0), seed=0), "gold") == []
 
 
+def test_damage_never_makes_a_response_of_the_set():
+    """The cut of the first is the second; of each two of one prompt, neither is foreign."""
+    words = TOPICS["kettle"]
+    cut = " ".join(words.split()[:3])
+    sets = [make_set(f"Kettle {n}?", [words, cut, f"  {cut} ."]) for n in range(30)]
+    gold = of_purpose(plan_sets(sets, HumanConfig(gold_fraction=1.0), seed=0), "gold")
+    assert len(gold) == 30
+    assert cut not in {it.text for one in gold for it in one.responses if it.generator == DAMAGED}
+
+    twice = [make_set("Tea?", [f"Boil {n}.", f"Steep {n}."]) for n in range(2)]
+    twice += [make_set("Tea?", ["Kurz.", "Lang."]), make_set("Tea?", ["Vite.", "Peu."])]
+    assert of_purpose(plan_sets(twice, HumanConfig(gold_fraction=1.0), seed=0), "gold") == []
+
+
 def test_gold_of_a_script_without_spaces():
     text = "请先关闭电源,然后拔下插头,等待十分钟,再重新接通电源并检查指示灯是否亮起"
     sets = [make_set(f"灯不亮怎么办{n}", [f"{text}{n}", f"{n}{text}"]) for n in range(12)]
