@@ -165,11 +165,14 @@ class Folder:
 
     def commit(self) -> dict[str, int]:
         """Put the new files in place of the old ones; returns the rows added to each."""
-        for name, file in self._files.items():
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            Path(file.name).replace(self._place(name))
+        # Sets before rankings: a killed import must not leave a ranking without its set.
+        for name in (PROMPTS, SFT, SETS, RANKINGS, REFUSED):
+            file = self._files.get(name)
+            if file is not None:
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()
+                Path(file.name).replace(self._place(name))
         if self._files and self._path is not None:
             sync_folder(self._path)
         self._files = {}

@@ -124,6 +124,31 @@ def test_a_kill_before_the_end_leaves_the_old_files(take: Take, tmp_path: Path) 
     assert {it.name: it.read_bytes() for it in first.folder.iterdir()} == before
 
 
+def test_a_kill_between_two_files_is_mended_by_the_next_import(
+    take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take([pair("a", "b")])
+    rename = Path.replace
+    names: list[str] = []
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.name == "rankings.jsonl":
+            raise KeyboardInterrupt
+        names.append(target.name)
+        return rename(path, target)
+
+    rows = [pair("a", "b", annotator="x"), pair("c", "d", "q2")]
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        take(rows)
+    assert names == ["prompts.jsonl", "sft.jsonl", "sets.jsonl"]
+    monkeypatch.setattr(Path, "replace", rename)
+    taken = take(rows)
+    assert taken.counts == (2, 0, 0, 0)
+    assert taken.added == {"rankings.jsonl": 2}
+    assert len(taken.rows("sets")) == 2
+
+
 def test_a_half_line_of_a_killed_writer_does_not_swallow_a_row(take: Take) -> None:
     taken = take([pair("a", "b")])
     path = taken.folder / "rankings.jsonl"
