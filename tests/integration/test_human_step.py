@@ -153,7 +153,7 @@ def test_enough_rankings_start_the_rest_which_trains_on_exactly_those(
     assert ranked_in(var) == {row["event_id"] for row in trained}
     run = newest_run(var)
     assert run["collect_rankings"]["summary"]["rankings_accepted"] == WANTED
-    assert run["build_pairs"]["summary"]["count_rankings"] == WANTED
+    assert run["build_pairs"]["summary"]["count_training_rankings"] == WANTED
     before = STAGES[: STAGES.index("collect_rankings")]
     after = STAGES[STAGES.index("collect_rankings") :]
     assert states(var) == dict.fromkeys(before, "cached") | dict.fromkeys(after, "made")

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -342,18 +344,31 @@ def test_the_leads_page_is_shown_what_only_the_store_knows(stage: Stage) -> None
 
 
 def test_a_rewritten_inbox_stops_the_run(stage: Stage) -> None:
-    import sqlite3
-
     config = people()
     stage.collect(config)
     rank(stage.var, "ada", 2)
     stage.collect(config)
     with sqlite3.connect(stage.var / INBOX_FILE) as con:
-        con.execute("drop trigger if exists event_no_update")
         for (name,) in con.execute("select name from sqlite_master where type = 'trigger'"):
             con.execute(f"drop trigger {name}")
         con.execute("update event set payload = cast('{}' as blob) where type = 'ranking'")
     con.close()
+    with pytest.raises(InputError, match="inbox"):
+        stage.collect(config)
+
+
+def test_an_older_copy_of_the_inbox_stops_the_run(stage: Stage) -> None:
+    # Guards: rankings that were trained on and that nobody can be asked about any more.
+    config = people()
+    stage.collect(config)
+    copy = sqlite3.connect(stage.root / "older.sqlite")
+    with closing(copy), open_inbox(stage.var / INBOX_FILE) as inbox:
+        inbox.backup(copy)
+    rank(stage.var, "ada", 2)
+    stage.collect(config)
+    for path in stage.var.glob(f"{INBOX_FILE}*"):
+        path.unlink()
+    shutil.copy(stage.root / "older.sqlite", stage.var / INBOX_FILE)
     with pytest.raises(InputError, match="inbox"):
         stage.collect(config)
 
