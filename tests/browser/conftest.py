@@ -3,17 +3,20 @@
 import contextlib
 import hashlib
 import os
-import socket
 import subprocess
 import sys
+import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import uvicorn
 
+from data.annotation.app import create_app
+from data.annotation.settings import PageSettings
+from flows.api import free_port, is_up
 from tests.unit.data.annotation.builders import Site
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
@@ -47,12 +50,20 @@ def chromium() -> Iterator[object]:
 
 @dataclass
 class Served:
-    """A page that is up, and the browser windows on it."""
+    """A page that is up, and the browser windows on it.
+
+    Attributes:
+        is_apart: Whether the server is a process of its own, which can be killed; a thread of
+            ours is up sooner.
+        trouble: What a window complained of: a script that threw, or that the policy refused.
+    """
 
     site: Site
     chromium: object
     port: int
+    is_apart: bool
     process: subprocess.Popen[bytes] | None = None
+    thread: uvicorn.Server | None = None
     contexts: list[object] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
 
@@ -61,19 +72,27 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, "-c", SERVER, str(self.site.inbox), str(self.port)]
-        self.process = subprocess.Popen(command)
+        if self.is_apart:
+            command = [sys.executable, "-c", SERVER, str(self.site.inbox), str(self.port)]
+            self.process = subprocess.Popen(command)
+        else:
+            app = create_app(PageSettings(inbox=self.site.inbox))
+            config = uvicorn.Config(app, port=self.port, log_level="error", access_log=False)
+            self.thread = uvicorn.Server(config)
+            threading.Thread(target=self.thread.run, daemon=True).start()
         end = time.monotonic() + START_SECONDS
-        while not self._is_up():
-            assert self.process.poll() is None, "the server ended"
+        while not is_up(f"{self.url}/health"):
+            assert self.process is None or self.process.poll() is None, "the server ended"
             assert time.monotonic() < end, "the server does not come up"
-            time.sleep(0.05)
+            time.sleep(0.02)
 
-    def kill(self) -> None:
-        """As a power cut would."""
+    def stop(self) -> None:
+        """End the server; where it is a process, as a power cut would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+        if self.thread is not None:
+            self.thread.should_exit = True
 
     def window(self, annotator_id: str = "", **options: object) -> object:
         """A new browser of its own, signed in by the link of who is named."""
@@ -86,31 +105,22 @@ class Served:
         if annotator_id:
             page.goto(f"{self.url}/enter/{self.site.tokens[annotator_id]}")
             page.get_by_role("button", name="Sign in").click()
+            page.wait_for_url(f"{self.url}/")
         return page
 
     def _note(self, message: object) -> None:
-        """Refused by the policy, or thrown: neither may happen unseen."""
-        if message.type in {"error", "warning"} and "409" not in message.text:
+        expected = any(status in message.text for status in (" 409 ", " 422 "))
+        if message.type in {"error", "warning"} and not expected:
             self.trouble.append(message.text)
-
-    def _is_up(self) -> bool:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"{self.url}/health", timeout=5):
-                return True
-        except OSError:
-            return False
 
 
 @pytest.fixture
-def serve(chromium: object) -> Iterator[Callable[[Site], Served]]:
+def serve(chromium: object) -> Iterator[Callable[..., Served]]:
     """Serve a site on a port of its own. At the end no page may have had trouble."""
     up: list[Served] = []
 
-    def start(site: Site) -> Served:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
-        served = Served(site=site, chromium=chromium, port=port)
+    def start(site: Site, *, is_apart: bool = False) -> Served:
+        served = Served(site=site, chromium=chromium, port=free_port(), is_apart=is_apart)
         up.append(served)
         served.start()
         return served
@@ -119,7 +129,7 @@ def serve(chromium: object) -> Iterator[Callable[[Site], Served]]:
     for served in up:
         for context in served.contexts:
             context.close()
-        served.kill()
+        served.stop()
     assert [it for served in up for it in served.trouble] == []
 
 

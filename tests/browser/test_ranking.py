@@ -15,7 +15,7 @@ from tests.unit.data.annotation.builders import RESPONSES, Site, make_site, make
 
 expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 
-Serve = Callable[[Site], Served]
+Serve = Callable[..., Served]
 
 
 def two_sets(folder: Path, want: int = 1, **people: str) -> Site:
@@ -45,12 +45,24 @@ def status(page: Any) -> Any:
 
 
 def press(page: Any, keys: str) -> None:
+    page.wait_for_load_state("load")
     for key in keys.split():
         page.keyboard.press(key)
 
 
 def lane(page: Any, rank: str) -> Any:
     return page.locator(f'.chips[data-rank="{rank}"]')
+
+
+def drag(page: Any, letter: str, rank: str) -> None:
+    """As a hand does: press, move, see the letter in its lane, let go."""
+    chip, target = page.locator(".chip", has_text=letter), lane(page, rank)
+    chip.hover()
+    page.mouse.down()
+    box = target.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=10)
+    expect(target).to_contain_text(letter)
+    page.mouse.up()
 
 
 def saved(page: Any) -> Any:
@@ -110,13 +122,13 @@ def test_a_letter_is_dragged_into_a_lane(serve: Serve, tmp_path: Path) -> None:
     site = two_sets(tmp_path)
     page = serve(site).window("ada")
     for letter, rank in zip("ABCD", "2114", strict=True):
-        page.locator(".chip", has_text=letter).drag_to(lane(page, rank))
+        drag(page, letter, rank)
         expect(lane(page, rank)).to_contain_text(letter)
         group = page.get_by_role("group", name=f"Rank of response {letter}")
         expect(group.get_by_role("radio", checked=True)).to_have_attribute("value", rank)
-    page.locator(".chip", has_text="C").drag_to(lane(page, ""))
+    drag(page, "C", "")
     expect(status(page)).to_have_text("Response C: not ranked. Not ranked yet: 1.")
-    page.locator(".chip", has_text="C").drag_to(lane(page, "1"))
+    drag(page, "C", "1")
     order = texts_on(page)
     page.get_by_role("button", name="Submit ranking").click()
     expect(saved(page)).to_contain_text("closed, so 1, 3, 3 became 1, 2, 2")
@@ -149,7 +161,7 @@ def test_undo_takes_back_one_change_at_a_time(serve: Serve, tmp_path: Path) -> N
     press(page, "u")
     expect(status(page)).to_have_text("Nothing to undo.")
     press(page, "1 2")
-    page.locator(".chip", has_text="B").drag_to(lane(page, "1"))
+    drag(page, "B", "1")
     expect(lane(page, "1")).to_have_text("B")
     press(page, "u")
     expect(lane(page, "2")).to_have_text("A")
@@ -189,13 +201,13 @@ def test_a_draft_survives_a_killed_server_and_a_closed_browser(
     serve: Serve, tmp_path: Path
 ) -> None:
     site = two_sets(tmp_path)
-    served = serve(site)
+    served = serve(site, is_apart=True)
     page = served.window("ada")
     press(page, "3 j 1")
-    page.get_by_role("group", name="Rank of response D").get_by_text("2", exact=True).click()
+    page.get_by_role("group", name="Rank of response D").get_by_role("radio", name="2").check()
     expect(page.locator("#draft-state")).to_have_text("Draft saved")
     order = texts_on(page)
-    served.kill()
+    served.stop()
     page.context.close()
     served.contexts.clear()
     served.start()
@@ -207,10 +219,10 @@ def test_a_draft_survives_a_killed_server_and_a_closed_browser(
 
 
 def test_a_draft_is_tried_again_when_the_server_was_away(serve: Serve, tmp_path: Path) -> None:
-    served = serve(two_sets(tmp_path))
+    served = serve(two_sets(tmp_path), is_apart=True)
     page = served.window("ada")
     expect(page.locator(".board")).to_be_visible()
-    served.kill()
+    served.stop()
     press(page, "1")
     expect(page.locator("#draft-state")).to_contain_text("Draft not saved")
     served.start()

@@ -65,7 +65,7 @@ function undo() {
 
 function rank(letter, value) {
   if (rankOf(letter) === value) return paint();
-  field(`tier.${letter}`).value = value;
+  INPUTS.find((it) => it.name === `tier.${letter}` && it.value === value).checked = true;
   changed();
   sayRank(letter);
 }
@@ -77,6 +77,8 @@ function sayRank(letter) {
 }
 
 form.addEventListener("change", ({ target }) => {
+  // SortableJS has an event of this name too.
+  if (!INPUTS.includes(target)) return;
   const [kind, letter] = target.name.split(".");
   changed();
   if (kind === "tier") sayRank(letter);
@@ -93,6 +95,7 @@ let timer = 0, saving = false, dirty = false, over = false;
 function saveSoon(pause = DRAFT_PAUSE_MS) {
   if (!keepsDrafts) return;
   dirty = true;
+  if (pause === DRAFT_PAUSE_MS) draftState.textContent = fill("draft_saving");
   clearTimeout(timer);
   timer = setTimeout(save, pause);
 }
@@ -103,7 +106,6 @@ async function save() {
   saving = true;
   dirty = false;
   field("rev").value = Number(field("rev").value) + 1;
-  draftState.textContent = fill("draft_saving");
   try {
     const answer = await fetch("/draft", { method: "POST", body: formBody(), headers: { Accept: "application/json" }, keepalive: true });
     if (answer.ok) draftState.textContent = fill("draft_saved");
