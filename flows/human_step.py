@@ -157,8 +157,8 @@ class _Watcher:
             return
         for progress in ready_batches(self.var):
             if self.tried.get(progress.batch.batch_id) != progress.have:
-                self.tried[progress.batch.batch_id] = progress.have
                 self._go_on(progress)
+                self.tried[progress.batch.batch_id] = progress.have
                 return
         for progress in batches_for_people(self.var):
             asked_at = self._asked_at(progress.batch.batch_id)

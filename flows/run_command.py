@@ -89,7 +89,7 @@ def waiting_text(gate: Mapping[str, Any], page: str | None, again: str) -> str:
         again: The command that continues the run.
     """
     if page:
-        where = f"Rank here, with your own link ({program()} annotators list):  {page}\n"
+        where = f"Rank here, with your personal link:  {page}\n"
     else:
         where = f"Rank in the page that this starts; it prints the link:  {program()} annotate\n"
     return (

@@ -111,7 +111,8 @@ class Site:
         sys.stdout.flush()
 
     def _spawn(self, service: Service) -> "subprocess.Popen[bytes]":
-        self.lock(service.name).parent.mkdir(parents=True, exist_ok=True)
+        # Personal links may stand in the page's log.
+        self.lock(service.name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log(service.name).open("wb") as log, hold(self.lock(service.name), "") as lock:
             log.write(f"{shlex.join(service.command)}\n".encode())
             log.flush()

@@ -1,4 +1,4 @@
-"""prefect.yaml on a real local server with a process worker: deploy, run smoke, see its stages."""
+"""`rlhf serve` and prefect.yaml: deployments on a real server and worker, and the human step."""
 
 import asyncio
 import json
@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,19 +30,18 @@ from prefect.client.schemas.filters import (
 from prefect.events.schemas.deployment_triggers import DeploymentEventTrigger
 from pydantic import BaseModel
 
-from flows.api import free_port, is_up
+from flows.api import free_port
 from flows.config import RunConfig
 from flows.environment import environment_defaults
-from flows.guard import start_guarded, stop_guarded
 from flows.human_step import TRAIN_DEPLOYMENT
+from flows.locks import lock_holder
 from flows.run_records import finished_runs
-from flows.serve import POOL, SAFE_SERVER
+from flows.serve import NAMES, POOL
 from flows.spine import repository_root
 from flows.stages import pipeline_stages
-from flows.ui import prefect_command
 from tests.integration.people import rank
 
-SERVER_SECONDS, RUN_SECONDS, REPORT_SECONDS = 180.0, 400.0, 60.0
+SERVER_SECONDS, RUN_SECONDS, REPORT_SECONDS = 400.0, 400.0, 60.0
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
 
 
@@ -75,11 +73,30 @@ def test_prefect_yaml_has_no_key_that_prefect_would_ignore() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """A server and a worker, and the environment that finds them."""
+    """A served var/, and the environment that finds it."""
 
     url: str
     environment: dict[str, str]
-    folder: Path
+    var: Path
+    options: list[str]
+
+    @property
+    def log(self) -> Path:
+        return self.var / "serve" / "worker.log"
+
+    def rlhf(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.cli", *arguments],
+            cwd=repository_root(),
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SERVER_SECONDS,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def prefect(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -121,9 +138,8 @@ class Site:
         def state() -> Any:
             return self.ask(lambda client: client.read_flow_run(run.id)).state
 
-        log = self.folder / "worker.log"
-        wait_until(lambda: state().is_final(), RUN_SECONDS, log)
-        text = log.read_text(encoding="utf-8", errors="replace")[-4000:]
+        wait_until(lambda: state().is_final(), RUN_SECONDS, self.log)
+        text = self.log.read_text(encoding="utf-8", errors="replace")[-4000:]
         assert state().name == "Completed", text
 
 
@@ -136,36 +152,40 @@ def wait_until(is_done: Callable[[], bool], seconds: float, log: Path) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Both run under the guard: they end with this process, however it ends."""
-    folder = tmp_path_factory.mktemp("site")
-    port = free_port()
+    """All that `rlhf serve` starts, on free ports; `rlhf stop` ends it."""
+    var = tmp_path_factory.mktemp("site") / "var"
+    ports = {name: free_port() for name in ("prefect", "mlflow", "page")}
     own = {name: v for name, v in os.environ.items() if not name.startswith("PREFECT_")}
     site = Site(
-        url=f"http://127.0.0.1:{port}/api",
+        url=f"http://127.0.0.1:{ports['prefect']}/api",
         environment={
-            **environment_defaults(folder),
+            **environment_defaults(var),
             **own,
-            "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+            "PREFECT_API_URL": f"http://127.0.0.1:{ports['prefect']}/api",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "RLHF_VAR": str(folder / "var"),
-            **SAFE_SERVER,
+            "RLHF_VAR": str(var),
         },
-        folder=folder,
+        var=var,
+        options=[it for name, port in ports.items() for it in (f"--{name}-port", str(port))],
     )
-    worker = [*PREFECT, "worker", "start", "--pool", POOL, "--name", "test"]
-    with ExitStack() as stack:
-
-        def start(name: str, command: list[str]) -> None:
-            log = stack.enter_context((folder / f"{name}.log").open("wb"))
-            guard = start_guarded(command, site.environment, log.fileno())
-            stack.callback(stop_guarded, guard)
-
-        start("server", prefect_command(port))
-        wait_until(lambda: is_up(f"{site.url}/health"), SERVER_SECONDS, folder / "server.log")
-        site.prefect("work-pool", "create", POOL, "--type", "process")
-        site.prefect("deploy", "--all")
-        start("worker", worker)
+    try:
+        site.rlhf("serve", *site.options)
         yield site
+    finally:
+        site.rlhf("stop")
+
+
+@pytest.mark.server
+def test_serve_leaves_alone_what_runs(site: Site) -> None:
+    # Guards: a second server, worker or page on the same var/.
+    known = {name: lock_holder(site.var / "serve" / f"{name}.lock") for name in NAMES}
+    assert all(known.values())
+    said = site.rlhf("serve", *site.options)
+    assert {name: lock_holder(site.var / "serve" / f"{name}.lock") for name in NAMES} == known
+    for holder in known.values():
+        assert (holder or "").partition(" ")[2] in said
+    status = json.loads(site.rlhf("status", "--json"))
+    assert status["page"] == (known["page"] or "").partition(" ")[2]
 
 
 @pytest.mark.server
@@ -209,33 +229,17 @@ def test_smoke_runs_through_the_worker_with_all_its_stages(site: Site) -> None:
         task_runs = site.ask(lambda client: client.read_task_runs(flow_run_filter=mine))
         return [it.name.rpartition("-")[0] for it in task_runs if it.state_name == "Completed"]
 
-    log = site.folder / "worker.log"
     site.wait_for(run)
     # Task runs reach the API by way of its event queue, later than the flow's own state.
     expected = sorted(stage.name for stage in pipeline_stages())
-    wait_until(lambda: sorted(stages_done()) == expected, REPORT_SECONDS, log)
-    line = (site.folder / "var" / "runs.jsonl").read_text(encoding="utf-8")
-    assert json.loads(line)["config"]["name"] == "smoke"
-
-
-WATCH = """
-import sys, threading
-from pathlib import Path
-from flows.environment import prepare_environment
-from flows.human_step import watch
-var, stop = Path(sys.argv[1]), threading.Event()
-prepare_environment(var)
-def say(line):
-    print(line, flush=True)
-    stop.set()
-watch(var, stop, say)
-"""
+    wait_until(lambda: sorted(stages_done()) == expected, REPORT_SECONDS, site.log)
+    assert [run.name for run in finished_runs(site.var)] == ["smoke"]
 
 
 @pytest.mark.server
 def test_collect_ends_and_enough_rankings_start_train(site: Site) -> None:
     # Guards: a flow run that waits for people; an event that nobody hears; training twice.
-    var = site.folder / "var"
+    var = site.var
     before = len(finished_runs(var))
     people = {
         "base": "smoke",
@@ -248,27 +252,16 @@ def test_collect_ends_and_enough_rankings_start_train(site: Site) -> None:
     # What the schedule starts ends at once where nothing is ready.
     site.wait_for(site.start(TRAIN_DEPLOYMENT))
     assert len(finished_runs(var)) == before
-    known = {run.id for run in site.runs_of("rlhf-train")}
-
     rows = rank(var, "ada", 4)
-    told = subprocess.run(
-        [sys.executable, "-c", WATCH, str(var)],
-        cwd=repository_root(),
-        env=site.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    assert "told the Prefect server" in told.stdout, told.stdout + told.stderr
 
+    # The page of the site sees it and tells the server.
     def started_by_the_event() -> list[Any]:
-        return [run for run in site.runs_of("rlhf-train") if run.id not in known]
+        return [run for run in site.runs_of("rlhf-train") if run.parameters.get("batch_id")]
 
-    log = site.folder / "worker.log"
-    wait_until(lambda: bool(started_by_the_event()), REPORT_SECONDS, log)
+    wait_until(lambda: bool(started_by_the_event()), REPORT_SECONDS, site.log)
     (run,) = started_by_the_event()
     site.wait_for(run)
+    assert len(finished_runs(var)) == before + 1
     newest = finished_runs(var)[-1]
     assert newest.name == "people"
     assert newest.summary_of("collect_rankings")["rankings_accepted"] == len(rows)
