@@ -40,6 +40,11 @@ class Dialogues(NamedTuple):
         """The same dialogues on another device."""
         return Dialogues(*(x.to(device) for x in self))
 
+    def select(self, rows: Tensor) -> "Dialogues":
+        """The given rows (indices or a mask), without columns that only the others need."""
+        ids, lengths, prompt_lengths = (x[rows] for x in self)
+        return Dialogues(ids[:, : int(lengths.max())], lengths, prompt_lengths)
+
     @property
     def response_lengths(self) -> Tensor:
         """Tokens of the response, int64 (B,)."""

@@ -159,12 +159,15 @@ def run(training: Training, checkpoints: Checkpoints | None = None) -> Iterator[
         yield from history
     failure: DivergedError | None = None  # since the last checkpoint
     while training.step < training.num_steps:
+        following = training.step + 1
         try:
             metrics = training.advance()
+            if following == training.num_steps or (checkpoints and checkpoints.is_due(training)):
+                _refuse_infinite(training)
         except DivergedError as error:
             if checkpoints is None or failure:
                 raise
-            metrics, failure = _roll_back(training, checkpoints), error
+            metrics, failure = _roll_back(training, checkpoints, following), error
         history.append(metrics)
         if checkpoints and checkpoints.is_due(training):
             checkpoints.save(training, history)
@@ -172,6 +175,18 @@ def run(training: Training, checkpoints: Checkpoints | None = None) -> Iterator[
         yield metrics
     if failure:
         raise failure
+
+
+def _refuse_infinite(training: Training) -> None:
+    """Raise DivergedError where a tensor of the state is not finite.
+
+    Finite gradients can do that, and only a next step's loss would show it.
+    """
+    for name, tensor in training.state().tensors.items():
+        if not tensor.isfinite().all():
+            raise DivergedError(
+                f"{name} is not finite after step {training.step}; lower the learning rate"
+            )
 
 
 def _go_on(training: Training, checkpoints: Checkpoints) -> list[Metrics]:
@@ -191,14 +206,14 @@ def _go_on(training: Training, checkpoints: Checkpoints) -> list[Metrics]:
     return history
 
 
-def _roll_back(training: Training, checkpoints: Checkpoints) -> Metrics:
-    """Restore the last checkpoint, but step past what failed; the step's metrics."""
+def _roll_back(training: Training, checkpoints: Checkpoints, following: int) -> Metrics:
+    """Restore the last checkpoint, but go on with step `following`; the failed step's metrics."""
     found = checkpoints.load()
     if found is None:
         raise DivergedError(f"no checkpoint in {checkpoints.directory} to go back to")
-    failed, guard = training.step, training.guard
+    guard = training.guard
     training.restore(found[0])
-    training.step = failed + 1
+    training.step = following
     # Counted on: the first step after this has to be finite.
     training.guard = replace(guard, in_a_row=MAX_SKIPPED, rollbacks=guard.rollbacks + 1)
     return {

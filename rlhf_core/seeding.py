@@ -1,6 +1,7 @@
 """Randomness from (seed, purpose, step), so that no generator's state has to be carried along."""
 
 import hashlib
+from functools import lru_cache
 
 import torch
 from torch import Generator
@@ -17,8 +18,8 @@ def epoch_batches(
     num_items: int, batch_size: int, seed: int, *purpose: str | int
 ) -> list[list[int]]:
     """A permutation of range(num_items) in batches; the last may be smaller."""
-    order = torch.randperm(num_items, generator=generator_for(seed, *purpose)).tolist()
-    return [order[i : i + batch_size] for i in range(0, num_items, batch_size)]
+    order = _permutation(num_items, seed, *purpose)
+    return [list(order[i : i + batch_size]) for i in range(0, num_items, batch_size)]
 
 
 def endless_order(
@@ -28,12 +29,13 @@ def endless_order(
 
     A position is all the state there is: any part of the row can be had without what came before.
     """
-    passes: dict[int, list[int]] = {}
     order = []
     for place in range(start, start + count):
         number, offset = divmod(place, num_items)
-        if number not in passes:
-            generator = generator_for(seed, *purpose, number)
-            passes[number] = torch.randperm(num_items, generator=generator).tolist()
-        order.append(passes[number][offset])
+        order.append(_permutation(num_items, seed, *purpose, number)[offset])
     return order
+
+
+@lru_cache(maxsize=4)  # a pass over many items is asked for at each of its steps
+def _permutation(num_items: int, seed: int, *purpose: str | int) -> tuple[int, ...]:
+    return tuple(torch.randperm(num_items, generator=generator_for(seed, *purpose)).tolist())

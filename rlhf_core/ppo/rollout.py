@@ -85,10 +85,8 @@ class Rollout(NamedTuple):
 
     def select(self, rows: Tensor) -> "Rollout":
         """The given episodes (int64 indices), without columns that only the others need."""
-        dialogues = Dialogues(*(x[rows] for x in self.dialogues))
-        dialogues = dialogues._replace(ids=dialogues.ids[:, : int(dialogues.lengths.max())])
         width = int(self.is_rewarded[rows].sum(1).max())
-        return Rollout(dialogues, *(x[rows, :width] for x in self[1:]))
+        return Rollout(self.dialogues.select(rows), *(x[rows, :width] for x in self[1:]))
 
 
 @torch.no_grad()
@@ -131,6 +129,8 @@ def assess(
 ) -> tuple[Rollout, Metrics]:
     """Score episodes, reward their tokens and estimate advantages; the rollout and its metrics.
 
+    Episodes whose score is not finite are left out: whitening would spread it to all of them.
+
     Args:
         actors: All models.
         episodes: What the policy did.
@@ -139,6 +139,9 @@ def assess(
         moments: Of the scores so far; takes in these if `config.scale_scores`.
         pad_id: Token that cannot be produced; None if all can.
     """
+    scores = _scores(actors.reference, episodes, config, moments)
+    num_sampled = len(scores)
+    episodes, scores = _finite(episodes, scores, config.samples_per_prompt)
     batch, ended = episodes
     ours, entropy = logprobs_and_entropy(
         actors.policy, batch, temperature=config.temperature, pad_id=pad_id
@@ -150,7 +153,6 @@ def assess(
     is_rewarded = rewarded_positions(
         batch.response_lengths, is_response.shape[1], config.score_position
     )
-    scores = _scores(actors.reference, episodes, config, moments)
     kl = KL_ESTIMATORS[config.kl_estimator](ours.logprobs, theirs.logprobs)
     reward_coef = kl_coef if config.kl_placement == "reward" else 0.0
     rewards = token_rewards(scores, kl, is_rewarded, kl_coef=reward_coef)
@@ -168,6 +170,7 @@ def assess(
         "objective/score": float(scores.mean()),
         "objective/reward": float(rewards.sum(1).mean()),
         "objective/ended": float(ended.float().mean()),
+        "objective/left_out": float(num_sampled - len(scores)),
         **_policy_metrics(ours, theirs.logprobs, entropy),
     }
     if actors.critic is not None:
@@ -179,15 +182,27 @@ def assess(
 def _scores(
     reference: Reference, episodes: Episodes, config: PPOConfig, moments: RunningMoments
 ) -> Tensor:
-    """Normalised scores (B,) as they enter the rewards: without EOS another, and scaled."""
+    """Normalised scores (B,) as they enter the rewards: without EOS another, and scaled.
+
+    What the reward model does not score stays NaN, ended or not.
+    """
     raw = reference.normalisation(score(reference.reward_model, episodes.dialogues))
     scores = episode_scores(
         raw, episodes.ended, missing_eos=config.missing_eos, value=config.missing_eos_score
-    )
+    ).where(raw.isfinite(), torch.nan)
     if not config.scale_scores:
         return scores
     moments.update(scores)
     return scores / moments.std
+
+
+def _finite(episodes: Episodes, scores: Tensor, group_size: int) -> tuple[Episodes, Tensor]:
+    """The prompts whose scores are all finite; without any, all of them, for the guard to see."""
+    is_finite = scores.isfinite().view(-1, group_size).all(1).repeat_interleave(group_size)
+    if is_finite.all() or not is_finite.any():
+        return episodes, scores
+    kept = Episodes(episodes.dialogues.select(is_finite), episodes.ended[is_finite])
+    return kept, scores[is_finite]
 
 
 def _advantages(

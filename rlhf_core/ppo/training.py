@@ -100,7 +100,7 @@ class PPOTraining:
             rows
             for epoch in range(config.num_epochs)
             for rows in epoch_batches(
-                config.batch_size,
+                len(rollout.is_response),
                 config.batch_size // config.num_minibatches,
                 self.seed,
                 "update",
@@ -110,7 +110,9 @@ class PPOTraining:
         ]
         updates = [
             self._update(rollout.select(torch.tensor(rows)), place)
-            for place, rows in enumerate(batches, start=self.step * len(batches))
+            for place, rows in enumerate(
+                batches, start=self.step * config.num_epochs * config.num_minibatches
+            )
         ]
         if config.kl_control == "adaptive":
             self.kl_coef = adapted_kl_coef(

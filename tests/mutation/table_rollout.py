@@ -3,6 +3,7 @@
 from tests.mutation.mutant import mutants_of
 
 PARTS = "ppo/test_rollout.py::test_returns_and_advantages_follow_from_the_parts"
+LEFT_OUT = "ppo/test_rollout.py::test_a_prompt_with_a_broken_score_is_left_out"
 
 MUTANTS = [
     *mutants_of(
@@ -215,15 +216,15 @@ MUTANTS = [
     *mutants_of(
         "rlhf_core/ppo/rollout.py",
         (
-            "for it in (actors.policy, actors.reference.policy)",
-            "for it in (actors.policy, actors.policy)",
+            "        actors.reference.policy, batch, temperature",
+            "        actors.policy, batch, temperature",
             "KL is measured against the policy itself",
             (PARTS, "i08", "i09"),
         ),
         (
-            "for it in (actors.policy, actors.reference.policy)",
-            "for it in (actors.reference.policy, actors.policy)",
-            "policy and reference exchanged",
+            "        actors.policy, batch, temperature",
+            "        actors.reference.policy, batch, temperature",
+            "the reference for the policy that sampled",
             (PARTS, "i01"),
         ),
         (
@@ -243,6 +244,18 @@ MUTANTS = [
             "raw = score(reference.reward_model, episodes.dialogues)",
             "scores are not normalised",
             (PARTS, "i06", "i08"),
+        ),
+        (
+            "    episodes, scores = _finite(episodes, scores, config.samples_per_prompt)\n",
+            "",
+            "a score that is not finite is whitened with the others",
+            (LEFT_OUT,),
+        ),
+        (
+            ".view(-1, group_size).all(1).repeat_interleave(group_size)",
+            "",
+            "a group is held against what is left of it",
+            (LEFT_OUT,),
         ),
         (
             "    moments.update(scores)\n    return scores / moments.std",

@@ -253,8 +253,8 @@ MUTANTS = [
     *mutants_of(
         "rlhf_core/seeding.py",
         (
-            "generator = generator_for(seed, *purpose, number)",
-            "generator = generator_for(seed, *purpose)",
+            "_permutation(num_items, seed, *purpose, number)[offset]",
+            "_permutation(num_items, seed, *purpose)[offset]",
             "one permutation for all passes",
             ("test_seeding.py::test_an_endless_order_is_one_permutation_after_the_other",),
         ),

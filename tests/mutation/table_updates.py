@@ -264,6 +264,12 @@ MUTANTS = [
     *mutants_of(
         "rlhf_core/resume.py",
         (
+            "                _refuse_infinite(training)\n",
+            "                pass\n",
+            "weights that are not finite are kept",
+            ("test_rollback.py::test_weights_that_are_not_finite_are_not_kept",),
+        ),
+        (
             "    training.restore(state)\n    return history",
             "    training.step = state.numbers['step']\n    return history",
             "a resumed training goes on from fresh weights",

@@ -77,6 +77,33 @@ def test_a_run_does_not_end_on_a_rollback(tmp_path: Path, bad: set[int]) -> None
         walked(Toy(bad), tmp_path, every=10)
 
 
+@pytest.mark.parametrize(("last", "weight"), [(4, 25), (6, 25), (29, None)])
+def test_weights_that_are_not_finite_are_not_kept(
+    last: int, weight: int | None, tmp_path: Path
+) -> None:
+    # Guards: a step from finite gradients to weights that are not, just before a checkpoint or as
+    # the last of all, which no next step's loss would show.
+    class Exploding(Toy):
+        def advance(self) -> Metrics:
+            metrics = super().advance()
+            if self.executed[-1] == last:
+                self.weight.fill_(torch.inf)
+            return metrics
+
+    toy = Exploding()
+    if weight is None:
+        with pytest.raises(DivergedError, match="weight is not finite after step 30; lower the"):
+            walked(toy, tmp_path, every=5)
+        with pytest.raises(DivergedError, match="weight is not finite"):
+            list(run(Exploding()))
+        return
+    metrics = walked(toy, tmp_path, every=5)
+    assert toy.executed == list(range(NUM_STEPS))
+    assert len(metrics) == NUM_STEPS
+    assert float(toy.weight[0]) == weight
+    assert toy.guard.rollbacks == 1
+
+
 def test_without_a_checkpoint_it_ends_at_once(tmp_path: Path) -> None:
     # Guards: a rollback to nowhere.
     toy = Toy(range(5, 9))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from rlhf_core.logprobs import response_logprobs
+from rlhf_core.ppo import rollout as rollout_module
 from rlhf_core.ppo.config import PPOConfig
 from rlhf_core.ppo.rollout import Actors, Rollout, assess, explained_variance, sample_episodes
 from rlhf_core.ppo.scaling import RunningMoments
@@ -197,6 +198,35 @@ def test_selected_episodes_keep_their_parts_together(score_position: str) -> Non
             assert torch.equal(ours, theirs[rows, :width])
             assert not theirs[rows, width:].any()
     assert width < rollout.is_response.shape[1]
+
+
+@pytest.mark.parametrize("fields", [{}, {"estimator": "rloo"}, {"scale_scores": True}])
+def test_a_prompt_with_a_broken_score_is_left_out(
+    fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Guards: one score that is not a number in the mean and deviation of all advantages.
+    actors = exact_actors()
+    if "estimator" in fields:
+        actors = actors._replace(critic=None)
+    config = tiny_ppo(samples_per_prompt=2, **fields)
+    whole, metrics = roll(actors, config)
+    assert metrics["objective/left_out"] == 0
+
+    def broken(*args: Any) -> Tensor:
+        scores = score(*args)
+        scores[3], scores[8] = torch.nan, torch.inf
+        return scores
+
+    monkeypatch.setattr(rollout_module, "score", broken)
+    rollout, metrics = roll(actors, config)
+    kept = [row for row in range(len(whole.is_response)) if row not in (2, 3, 8, 9)]
+    assert metrics["objective/left_out"] == 4
+    assert all(map(math.isfinite, metrics.values()))
+    assert torch.equal(rollout.dialogues.lengths, whole.dialogues.lengths[kept])
+    width = rollout.is_response.shape[1]
+    assert torch.equal(rollout.logprobs, whole.logprobs[kept, :width])
+    assert rollout.advantages[rollout.is_response].std(correction=0) == pytest.approx(1)
+    assert all(part.isfinite().all() for part in rollout[1:])
 
 
 def test_no_response_holds_padding() -> None:
