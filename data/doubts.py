@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from data.jsonl import RowError
 
 MIN_MS_PER_WORD = 60
+# The times of an answer that came in a file of another tool are unknown.
+IMPORTED = "import/"
 DOUBTS = ("TOO_FAST", "QUALITY_CONTRADICTS_RANK")
 
 _HUMAN_ROLES = ("annotator", "expert")

@@ -29,10 +29,9 @@ def find_rows(
     """
     distinct = {column: list(dict.fromkeys(values)) for column, values in wanted.items()}
     con.register("wanted", pl.DataFrame(distinct, schema=dict.fromkeys(distinct, pl.String)))
-    try:
-        return con.execute(load(f"ledger/{name}"), dict(parameters or {})).fetchall()
-    finally:
-        con.unregister("wanted")
+    rows = con.execute(load(f"ledger/{name}"), dict(parameters or {})).fetchall()
+    con.unregister("wanted")
+    return rows
 
 
 def write_rows(
@@ -55,10 +54,9 @@ def write_rows(
         return
     columns = dict(zip(schema, zip(*rows, strict=True), strict=True))
     con.register("written", pl.DataFrame(columns, schema=schema))
-    try:
-        con.execute(load(f"ledger/{name}"), parameters)
-    finally:
-        con.unregister("written")
+    # After an error the transaction is broken: unregistering would hide the reason.
+    con.execute(load(f"ledger/{name}"), parameters)
+    con.unregister("written")
 
 
 def texts_of(rows: Iterable[Mapping[str, Any]], field: str) -> list[str]:

@@ -40,8 +40,8 @@ from data.rankings import ROLES
 from data.sets import ResponseSet, RunPrompts, check_set, parse_set
 from data.store import transaction
 
-CHUNK_ROWS = 20_000
-CHUNK_BYTES = 64 * 2**20
+CHUNK_ROWS = 10_000
+CHUNK_BYTES = 16 * 2**20
 
 
 def ingest(

@@ -5,6 +5,7 @@ Omitted on purpose: transactions, which the caller holds.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import duckdb
@@ -15,6 +16,22 @@ from data.identity import sha256_bytes
 from data.outcomes import Refused, Resolution
 from data.queries import load
 from data.rankings import KnownRankings, Ranking, SetFacts, event_id_of
+
+
+_ranking_row = attrgetter(
+    "event_id",
+    "set_id",
+    "annotator_id",
+    "revision",
+    "supersedes",
+    "outcome",
+    "coverage",
+    "skip_reason",
+    "active_ms",
+    "started_at",
+    "submitted_at",
+    "ui_version",
+)
 
 
 class Accepted(NamedTuple):
@@ -135,34 +152,12 @@ def resolve_quarantine(
     write_rows(con, "resolve_quarantine", decided, schemas.HELD_LINES, source=source)
 
 
-def _ranking_row(one: Ranking) -> tuple[Any, ...]:
-    return (
-        one.event_id,
-        one.set_id,
-        one.annotator_id,
-        one.revision,
-        one.supersedes,
-        one.outcome,
-        one.coverage,
-        one.skip_reason,
-        one.active_ms,
-        one.started_at,
-        one.submitted_at,
-        one.ui_version,
-    )
-
-
 def _ranking_items(one: Ranking) -> list[tuple[Any, ...]]:
+    tier_of, quality_of = one.tiers.get, one.quality.get
+    flags = {name: " ".join(words) for name, words in one.flags.items()} if one.flags else one.flags
     return [
-        (
-            one.event_id,
-            response_id,
-            one.tiers.get(response_id),
-            position,
-            one.quality.get(response_id),
-            one.flags.get(response_id, []),
-        )
-        for position, response_id in enumerate(one.display_order, start=1)
+        (one.event_id, name, tier_of(name), position, quality_of(name), flags.get(name, ""))
+        for position, name in enumerate(one.display_order, start=1)
     ]
 
 

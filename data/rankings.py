@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from data.doubts import DOUBTS, doubt_quality, doubt_speed
+from data.doubts import DOUBTS, IMPORTED, doubt_quality, doubt_speed
 from data.fields import (
     check_keys,
     check_schema,
@@ -175,11 +175,14 @@ def doubt_about(ranking: Ranking, known: KnownRankings) -> RowError | None:
     """Return why a valid ranking should wait for a person's decision, None if nothing is odd."""
     if ranking.outcome != "ranked":
         return None
-    count_words = known.sets[ranking.set_id].count_words
-    role = known.role_of(ranking.annotator_id)
-    return doubt_speed(ranking.active_ms, count_words, role) or (
-        doubt_quality(ranking.tiers, ranking.quality) if ranking.quality else None
-    )
+    doubt = None
+    if not ranking.ui_version.startswith(IMPORTED):
+        count_words = known.sets[ranking.set_id].count_words
+        role = known.role_of(ranking.annotator_id)
+        doubt = doubt_speed(ranking.active_ms, count_words, role)
+    if doubt is None and ranking.quality:
+        doubt = doubt_quality(ranking.tiers, ranking.quality)
+    return doubt
 
 
 def read_ranking(row: dict[str, Any], known: KnownRankings) -> Ranking:

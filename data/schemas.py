@@ -81,7 +81,7 @@ NEW_RANKING_ITEMS: Final = pl.Schema(
         "tier": pl.UInt8(),
         "display_pos": pl.UInt8(),
         "quality": pl.UInt8(),
-        "flags": pl.List(pl.String),
+        "flags": pl.String,
     }
 )
 

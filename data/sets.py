@@ -7,6 +7,7 @@ which campaign may differ when two runs make the same set.
 
 import unicodedata
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from data.fields import (
@@ -42,7 +43,7 @@ class Response:
     generator: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ResponseSet:
     """A valid set/1 row.
 
@@ -60,18 +61,18 @@ class ResponseSet:
     purpose: str
     retest_of: str | None
 
-    @property
+    @cached_property
     def count_words(self) -> int:
         """Words between white space in all responses: what an annotator has to read."""
         return sum(len(response.text.split()) for response in self.responses)
 
-    @property
+    @cached_property
     def shown_sha256(self) -> str:
         """Hash of what an annotator sees."""
         texts = {response.response_id: response.text for response in self.responses}
         return shown_sha256(self.messages, texts)
 
-    @property
+    @cached_property
     def content_sha256(self) -> str:
         """Hash of all that makes this set another set when it changes."""
         parts = [self.prompt_id, self.shown_sha256, self.purpose, self.retest_of]

@@ -5,7 +5,7 @@ the absent responses mean: full = none is absent, top = the ranked ones beat eve
 subset = nothing is said about the absent ones.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from typing import Any
 
 from data.fields import require_object, shorten, wrong_type
@@ -32,7 +32,7 @@ FLAGS = frozenset(
 
 
 def parse_tiers(
-    row: dict[str, Any], outcome: str, response_ids: Set[str], *, allow_top: bool = True
+    row: dict[str, Any], outcome: str, response_ids: frozenset[str], *, allow_top: bool = True
 ) -> tuple[str | None, dict[str, int]]:
     """Read coverage and tiers of a ranking row.
 
@@ -73,12 +73,14 @@ def parse_tiers(
     return coverage, tiers
 
 
-def parse_quality(row: dict[str, Any], response_ids: Set[str]) -> dict[str, int]:
+def parse_quality(row: dict[str, Any], response_ids: frozenset[str]) -> dict[str, int]:
     """Read the optional quality scores, 1 (worst) to 7.
 
     Raises:
         RowError: FOREIGN_RESPONSE or QUALITY_RANGE.
     """
+    if "quality" not in row:
+        return {}
     quality = require_object(row, "quality")
     _check_names(quality, "quality", row["set_id"], response_ids)
     low, high = QUALITY_RANGE
@@ -89,12 +91,14 @@ def parse_quality(row: dict[str, Any], response_ids: Set[str]) -> dict[str, int]
     return quality
 
 
-def parse_flags(row: dict[str, Any], response_ids: Set[str]) -> dict[str, list[str]]:
+def parse_flags(row: dict[str, Any], response_ids: frozenset[str]) -> dict[str, list[str]]:
     """Read the optional flags, each from the closed list FLAGS.
 
     Raises:
         RowError: FOREIGN_RESPONSE or UNKNOWN_FLAG.
     """
+    if "flags" not in row:
+        return {}
     flags = require_object(row, "flags")
     _check_names(flags, "flags", row["set_id"], response_ids)
     for name, words in flags.items():
@@ -107,17 +111,19 @@ def parse_flags(row: dict[str, Any], response_ids: Set[str]) -> dict[str, list[s
     return flags
 
 
-def _check_names(named: Iterable[str], field: str, set_id: str, response_ids: Set[str]) -> None:
-    foreign = sorted(set(named) - response_ids)
-    if foreign:
+def _check_names(
+    named: Iterable[str], field: str, set_id: str, response_ids: frozenset[str]
+) -> None:
+    if not response_ids.issuperset(named):
+        foreign = sorted(set(named) - response_ids)
         message = f"not in {set_id}: {', '.join(name[:40] for name in foreign[:9])}"
         raise RowError("FOREIGN_RESPONSE", field, message)
 
 
-def _check_coverage(tiers: dict[str, int], coverage: str, response_ids: Set[str]) -> None:
+def _check_coverage(tiers: dict[str, int], coverage: str, response_ids: frozenset[str]) -> None:
     if not tiers:
         raise RowError("EMPTY_RANKING", "tiers", "no response was ranked")
-    absent = sorted(response_ids - tiers.keys())
+    absent = sorted(response_ids - tiers.keys()) if len(tiers) < len(response_ids) else []
     if coverage == "full" and absent:
         raise RowError("INCOMPLETE", "tiers", f"full ranking without: {', '.join(absent)}")
     if coverage == "subset" and len(tiers) == 1:

@@ -32,6 +32,7 @@ LEDGER_FAULTS = {
     "coverage_is_kept": "update ranking_item set tier = null where response_id = 'b'",
     "set_size_is_k": "insert into ranking_set_item values ('s', 'c')",
     "positions_are_distinct": "update ranking_item set display_pos = 1 where response_id = 'b'",
+    "references_hold": "delete from annotator",
     "no_orphans": "delete from run_set_item",
 }
 
@@ -47,6 +48,34 @@ def test_ledger_check_finds_its_fault(ledger: duckdb.DuckDBPyConnection, name: s
     assert not ledger.execute(load(name), {"run_id": "other"}).fetchall()
     with pytest.raises(CheckError):
         run_checks(ledger, "checks/ledger/", {"run_id": "run"})
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "delete from prompt where prompt_id = 'p'",
+        "delete from ranking_set",
+        "delete from response where response_id = 'a'",
+        "delete from ingest_event",
+        "delete from ranking",
+    ],
+)
+def test_a_missing_row_is_found(ledger: duckdb.DuckDBPyConnection, fault: str) -> None:
+    ledger.execute(fault)
+    assert ledger.execute(load("checks/ledger/references_hold"), {"run_id": "run"}).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("positions_are_distinct", "update ranking_item set response_id = 'a'"),
+        ("positions_are_distinct", "update ranking_item set display_pos = display_pos + 1"),
+        ("set_size_is_k", "update ranking_set_item set response_id = 'a'"),
+    ],
+)
+def test_repeats_are_found(ledger: duckdb.DuckDBPyConnection, name: str, fault: str) -> None:
+    ledger.execute(fault)
+    assert ledger.execute(load(f"checks/ledger/{name}"), {"run_id": "run"}).fetchall()
 
 
 @pytest.fixture

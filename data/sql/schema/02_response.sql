@@ -2,7 +2,7 @@
 -- Grain: one row per response.
 create table response (
     response_id varchar primary key,
-    prompt_id varchar not null references prompt (prompt_id),
+    prompt_id varchar not null,
     text varchar not null check (length(trim(text)) > 0),
     text_sha256 varchar not null check (length(text_sha256) = 64)
 );

@@ -2,7 +2,7 @@
 -- Grain: one row per set.
 create table ranking_set (
     set_id varchar primary key,
-    prompt_id varchar not null references prompt (prompt_id),
+    prompt_id varchar not null,
     k utinyint not null check (k between 2 and 9),
     purpose varchar not null check (purpose in ('main', 'overlap', 'gold', 'retest', 'calibration')),
     retest_of varchar,

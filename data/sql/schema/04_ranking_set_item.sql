@@ -1,6 +1,5 @@
--- Grain: one row per set and response.
+-- Grain: one row per set and response, proven by checks/ledger in each ingest.
 create table ranking_set_item (
-    set_id varchar not null references ranking_set (set_id),
-    response_id varchar not null references response (response_id),
-    primary key (set_id, response_id)
+    set_id varchar not null,
+    response_id varchar not null
 );

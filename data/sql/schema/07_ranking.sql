@@ -1,9 +1,9 @@
 -- One annotator's answer to one set. Insert only: a correction is a new revision.
 -- Grain: one row per set, annotator and revision.
 create table ranking (
-    ranking_id uuid primary key references ingest_event (event_id),
-    set_id varchar not null references ranking_set (set_id),
-    annotator_id varchar not null references annotator (annotator_id),
+    ranking_id uuid primary key,
+    set_id varchar not null,
+    annotator_id varchar not null,
     revision usmallint not null check (revision >= 1),
     supersedes uuid,
     outcome varchar not null check (outcome in ('ranked', 'skipped', 'not_rankable')),

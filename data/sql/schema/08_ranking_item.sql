@@ -1,6 +1,6 @@
 -- What a ranking says of each response of its set; tier is null where it was not ranked.
--- Grain: one row per ranking and response. Its keys are proven by checks/ledger after each ingest:
--- as constraints they cost more time and memory than all else of an ingest.
+-- Grain: one row per ranking and response. Its keys are proven by checks/ledger in each ingest, since
+-- as constraints they take more time and memory than all other tables.
 create table ranking_item (
     ranking_id uuid not null,
     response_id varchar not null,

@@ -2,7 +2,7 @@
 -- Grain: one row per run, set and response. No key: an ingest replaces the rows of its run.
 create table run_set_item (
     run_id varchar not null,
-    set_id varchar not null references ranking_set (set_id),
-    response_id varchar not null references response (response_id),
+    set_id varchar not null,
+    response_id varchar not null,
     generator varchar not null
 );

@@ -23,6 +23,7 @@ from data.outcomes import GateConfig, IngestReport
 from data.pairs import PairsConfig, build_pairs
 from data.snapshot import TABLES, write_snapshot
 from data.store import open_store
+from tests.unit.data.rows import make_prompts, make_ranking, make_set
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LEDGER = (
@@ -72,63 +73,6 @@ class World:
         with self.store() as con:
             write_snapshot(con, run_id=run_id, prompts=self.root / "prompts.parquet", out=out)
         return {name: (out / f"{name}.parquet").read_bytes() for name in TABLES}
-
-
-def make_prompts(texts: list[str]) -> list[dict[str, Any]]:
-    rows = []
-    for index, text in enumerate(texts):
-        messages = [{"role": "user", "content": text}]
-        rows.append(
-            {
-                "prompt_id": identity.prompt_id(messages),
-                "family_id": f"f{index}",
-                "split": "train",
-                "messages": identity.canonical_json(messages),
-                "stratum": "all",
-            }
-        )
-    return rows
-
-
-def make_set(prompt: dict[str, Any], texts: list[str]) -> dict[str, Any]:
-    responses = [
-        {
-            "response_id": identity.response_id(prompt["prompt_id"], text),
-            "text": text,
-            "generator": "sft",
-        }
-        for text in texts
-    ]
-    ids = [one["response_id"] for one in responses]
-    return {
-        "schema": "set/1",
-        "set_id": identity.set_id(prompt["prompt_id"], ids),
-        "prompt_id": prompt["prompt_id"],
-        "messages": json.loads(prompt["messages"]),
-        "responses": responses,
-        "guideline_version": "1",
-        "campaign": "test",
-    }
-
-
-def make_ranking(one: dict[str, Any], tiers: list[int], annotator: str = "ann") -> dict[str, Any]:
-    ids = [response["response_id"] for response in one["responses"]]
-    row = {
-        "schema": "ranking/1",
-        "set_id": one["set_id"],
-        "annotator_id": annotator,
-        "revision": 1,
-        "outcome": "ranked",
-        "coverage": "full",
-        "tiers": dict(zip(ids, tiers, strict=True)),
-        "display_order": ids,
-        "touched": True,
-        "started_at": "2026-11-22T11:50:00+00:00",
-        "submitted_at": "2026-11-22T11:52:00+00:00",
-        "active_ms": 96000,
-        "ui_version": "test/1",
-    }
-    return {**row, "event_id": str(uuid.uuid5(uuid.NAMESPACE_URL, identity.canonical_json(row)))}
 
 
 @pytest.fixture
@@ -214,6 +158,19 @@ def test_snapshot_holds_this_run_only(world: World) -> None:
     ranking = pl.read_parquet(world.root / "snapshot" / "ranking.parquet")
     assert ranking.height == 1
     assert pl.read_parquet(world.root / "snapshot" / "prompt.parquet").height == 1
+
+
+def test_snapshot_bytes_do_not_depend_on_other_runs(world: World) -> None:
+    """The writer once left out the marks of null where a single row was stored, and only there."""
+    whole = {name: rows_of(world.root / name) for name in ("sets.jsonl", "rankings.jsonl")}
+    for name, rows in whole.items():
+        world.write(name, rows[:1])
+    world.ingest(run_id="small")
+    alone = world.snapshot("small")
+    for name, rows in whole.items():
+        world.write(name, rows)
+    world.ingest(run_id="large")
+    assert world.snapshot("small") == alone
 
 
 def test_bad_rows_are_set_aside_and_counted(world: World) -> None:

@@ -1,4 +1,4 @@
--- Sets whose number of responses is not k, or with a response to another prompt.
+-- Sets whose number of distinct responses is not k, or with a response to another prompt.
 -- Grain: one row per set; must be empty.
 -- Parameters: $run_id.
 with used as (
@@ -12,6 +12,7 @@ counts as (
         ranking_set.set_id,
         ranking_set.k,
         count(*) as count_items,
+        count(distinct ranking_set_item.response_id) as count_responses,
         count(*) filter (where response.prompt_id != ranking_set.prompt_id) as count_foreign
     from used
     inner join ranking_set on used.set_id = ranking_set.set_id
@@ -26,4 +27,4 @@ select
     count_items,
     count_foreign
 from counts
-where k != count_items or count_foreign > 0;
+where k != count_items or k != count_responses or count_foreign > 0;
