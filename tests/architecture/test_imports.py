@@ -35,6 +35,11 @@ def test_layers_hold() -> None:
     [
         (ALL_OF_CORE, {"prefect", "mlflow", "duckdb", "polars", "pydantic", "transformers"}),
         ("import flows.cli", {"torch", "mlflow", "prefect", "polars", "duckdb"}),
+        # What answers while a run holds the store, and beside a page that is up for weeks.
+        (
+            "import flows.status_command, flows.human_step",
+            {"torch", "mlflow", "prefect", "polars", "duckdb"},
+        ),
         ("import flows.config", {"torch", "mlflow", "prefect"}),
         ("from flows.stages import pipeline_stages; pipeline_stages()", {"torch", "mlflow"}),
         ("import flows.pipeline", {"torch", "mlflow"}),
