@@ -113,8 +113,10 @@ def append(con: sqlite3.Connection, events: Iterable[NewEvent], *, now: datetime
     """
     added = duplicate = conflicts = 0
     for chunk in _chunks(events):
-        with write(con):
-            part = append_within(con, chunk, now=now)
+        part = _append_new(con, chunk, now)
+        if part is None:
+            with write(con):
+                part = append_within(con, chunk, now=now)
         added, duplicate = added + part.added, duplicate + part.duplicate
         conflicts += part.conflicts
     return Appended(added=added, duplicate=duplicate, conflicts=conflicts)
@@ -124,18 +126,8 @@ def append_within(
     con: sqlite3.Connection, events: Sequence[NewEvent], *, now: datetime
 ) -> Appended:
     """Store few events within the caller's write block; otherwise as append."""
-    # Most imports bring no id twice: looking each one up beforehand would cost a third more.
-    con.execute(load("inbox/savepoint"))
-    try:
-        _insert(con, events, now)
-        fresh, conflicts = events, 0
-    except sqlite3.IntegrityError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
-            raise
-        con.execute(load("inbox/rollback_to_savepoint"))
-        fresh, conflicts = _leave_out_stored(con, events)
-        _insert(con, fresh, now)
-    con.execute(load("inbox/release_savepoint"))
+    fresh, conflicts = _leave_out_stored(con, events)
+    _insert(con, fresh, now)
     duplicate = len(events) - len(fresh)
     return Appended(added=len(fresh), duplicate=duplicate, conflicts=conflicts)
 
@@ -171,17 +163,15 @@ def read(
     Args:
         con: The inbox.
         batch_id: Of this batch; None for all.
-        types: Of these types; None for all. One batch and one type is found by an index.
+        types: Of these types; None for all. Without "ranking" among them an index finds the rows.
         after: Only events with a larger seq.
     """
-    if batch_id is not None and types is not None and len(types) == 1:
-        parameters = {"batch_id": batch_id, "type": next(iter(types)), "after": after}
-        rows = con.execute(load("inbox/read_events_of_type"), parameters)
-    else:
-        wanted = None if types is None else json.dumps(list(types))
-        parameters = {"batch_id": batch_id, "types": wanted, "after": after}
-        rows = con.execute(load("inbox/read_events"), parameters)
-    for row in rows:
+    wanted = None if types is None else json.dumps(list(types))
+    parameters = {"batch_id": batch_id, "types": wanted, "after": after}
+    # Rankings are most of the log: they are met in its order. The others are few: see the index.
+    is_rare = types is not None and "ranking" not in types
+    name = "inbox/read_other_events" if is_rare else "inbox/read_events"
+    for row in con.execute(load(name), parameters):
         yield Event(*row)
 
 
@@ -201,7 +191,7 @@ def head(con: sqlite3.Connection) -> Head:
 
 
 def latest(con: sqlite3.Connection, event_type: EventType) -> int:
-    """Return the seq of the last event of a type (but "ranking"), 0 if there is none; cheap."""
+    """Return the seq of the last event of a type other than "ranking", 0 if there is none."""
     return con.execute(load("inbox/find_latest"), {"type": event_type}).fetchone()["seq"] or 0
 
 
@@ -254,6 +244,23 @@ def _broken(con: sqlite3.Connection, reason: str) -> InputError:
     )
 
 
+def _append_new(
+    con: sqlite3.Connection, events: Sequence[NewEvent], now: datetime
+) -> Appended | None:
+    """Store events whose ids are new; None, and nothing stored, if one is not.
+
+    Most imports bring no id twice, and looking each one up beforehand costs a third more.
+    """
+    try:
+        with write(con):
+            _insert(con, events, now)
+    except sqlite3.IntegrityError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+            raise
+        return None
+    return Appended(added=len(events), duplicate=0, conflicts=0)
+
+
 def _insert(con: sqlite3.Connection, events: Sequence[NewEvent], now: datetime) -> None:
     at, last = to_text(now), head(con)
     prev = last.sha256
@@ -272,9 +279,7 @@ def _digest(prev: str, event: NewEvent | Event, at: str) -> bytes:
         f"{prev}{len(event_id)}:{event_id}{len(batch_id)}:{batch_id}"
         f"{len(kind)}:{kind}{len(origin)}:{origin}{len(at)}:{at}"
     )
-    digest = sha256(facts.encode())
-    digest.update(event.payload)
-    return digest.digest()
+    return sha256(facts.encode() + event.payload).digest()
 
 
 def _leave_out_stored(

@@ -32,7 +32,8 @@ found as (
         event.payload
     from event
     where
-        event.type = 'decision'
+        event.type != 'ranking'
+        and event.type = 'decision'
         and json_extract(cast(event.payload as text), '$.event_id') in (select answer.event_id from answer)
 )
 

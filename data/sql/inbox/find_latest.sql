@@ -1,4 +1,4 @@
 -- Parameters: $type.
 select max(seq) as seq
 from event
-where type = $type;
+where type != 'ranking' and type = $type;

@@ -1,4 +1,4 @@
--- The log in its order; null takes every batch or type. The plus sign keeps it from sorting.
+-- The log in its order; null takes every batch or type.
 -- Parameters: $batch_id, $types (a JSON list), $after.
 select
     seq,
@@ -13,5 +13,5 @@ from event
 where
     seq > $after
     and ($batch_id is null or batch_id = $batch_id)
-    and ($types is null or +type in (select listed.value from json_each($types) as listed))
+    and ($types is null or type in (select listed.value from json_each($types) as listed))
 order by seq;

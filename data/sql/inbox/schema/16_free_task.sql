@@ -1,5 +1,5 @@
 -- Tasks that want more answers than they have and are in work for, in batches that hand out, with
--- the batch's place in the queue.
+-- the batch's place in the queue. Cross join: batches first, most of which are over.
 create view free_task as
 select
     task.batch_id,
@@ -9,9 +9,10 @@ select
     batch.published_at,
     batch.retest_after_seconds
 from batch
-inner join task on batch.batch_id = task.batch_id
+cross join task
 where
-    batch.finished_at is null
+    batch.batch_id = task.batch_id
+    and batch.finished_at is null
     and batch.withdrawn_at is null
     and task.want > (
         select count(*)

@@ -1,1 +1,0 @@
-release attempt; -- noqa: PRS

@@ -1,1 +1,0 @@
-rollback to attempt; -- noqa: PRS

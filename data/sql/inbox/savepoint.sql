@@ -1,1 +1,0 @@
-savepoint attempt; -- noqa: PRS
