@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from data.inbox import INBOX_FILE
-from data.inbox.assignments import Result, next_task, submit
+from data.inbox.assignments import Assignment, Result, next_task, submit
 from data.inbox.connection import open_inbox
-from flows.human_step import batches_for_people, watch
-from flows.locks import LOCK_FILE, run_lock
+from flows.human_step import watch
+from flows.locks import run_lock
 from flows.run_records import finished_runs
 from tests.integration.people import answer, rank
 from tests.integration.test_pipeline import STAGES, newest_run, rlhf, states
@@ -31,7 +31,6 @@ HUMAN = (
     *("--set", "annotate.gold_fraction=0", "--set", "annotate.retest_fraction=0"),
     *("--set", f"annotate.wanted_rankings={WANTED}"),
 )
-OTHER = (*HUMAN, "--set", "name=other", "--set", "sample.train=8", "--until", "build_pairs")
 
 
 def status(var: Path) -> dict[str, Any]:
@@ -129,7 +128,17 @@ def test_a_run_without_rankings_says_what_it_waits_for_and_holds_nothing(
 
 
 @pytest.fixture(scope="module")
-def trained(var: Path, waiting: str) -> list[dict[str, Any]]:
+def late(var: Path, waiting: str) -> Assignment:
+    """A task that is in hand before the rest starts, and answered after its end."""
+    rank(var, "cy", 0)
+    with open_inbox(var / INBOX_FILE) as inbox:
+        given = next_task(inbox, "cy", now=datetime.now(UTC))
+    assert given is not None
+    return given
+
+
+@pytest.fixture(scope="module")
+def trained(var: Path, late: Assignment) -> list[dict[str, Any]]:
     """The rankings that opened the gate, after the rest of the run."""
     rows = rank(var, "ada", WANTED // 2)
     with watching(var) as said:
@@ -180,58 +189,28 @@ def test_a_run_without_news_takes_all_but_the_look_from_the_cache(
     assert states(var) == dict.fromkeys(STAGES, "cached") | {"collect_rankings": "made"}
 
 
-def test_a_ranking_that_comes_later_is_taken_in_by_the_next_run(tmp_path: Path) -> None:
+def test_a_ranking_that_comes_later_is_taken_in_by_the_next_run(
+    var: Path, trained: list[dict[str, Any]], late: Assignment
+) -> None:
     # Guards: work of a person that is lost because a run had started.
-    var = tmp_path / "var"
-    until = ("--until", "build_pairs", "--set", "annotate.wanted_rankings=2")
-    assert rlhf(var, *HUMAN, *until).returncode == 0
-    rows = rank(var, "ada", 2)
-    assert rlhf(var, *HUMAN, *until).returncode == 0
-    assert ranked_in(var) == {row["event_id"] for row in rows}
+    now = datetime.now(UTC)
+    row = answer(late, now)
     with open_inbox(var / INBOX_FILE) as inbox:
-        now = datetime.now(UTC)
-        late = next_task(inbox, "ada", now=now)
-        assert late is not None
-        row = answer(late, now)
         assert submit(inbox, batch_id=late.batch_id, row=row, now=now) is Result.STORED
-    assert rlhf(var, *HUMAN, *until).returncode == 0
-    assert ranked_in(var) == {it["event_id"] for it in [*rows, row]}
-    assert [name for name, state in states(var).items() if state == "made"] == [
-        "collect_rankings",
-        "build_pairs",
-    ]
+    done = rlhf(var, *HUMAN, "--until", "build_pairs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ranked_in(var) == {it["event_id"] for it in [*trained, row]}
+    made = [name for name, state in states(var).items() if state == "made"]
+    assert made == ["collect_rankings", "build_pairs"]
 
 
-def test_a_deadline_opens_the_gate_for_what_is_there(
+def test_a_deadline_that_nobody_met_is_one_message_with_exit_code_2(
     var: Path, trained: list[dict[str, Any]]
 ) -> None:
     # Guards: a run that waits for ever, or that trains on nothing.
-    done = rlhf(var, *OTHER, "--set", "annotate.deadline_hours=24")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " UTC" in done.stdout or "+00:00" in done.stdout
-    over = ("--set", "annotate.deadline_hours=1e-5")
-    nothing = rlhf(var, *OTHER, *over)
-    assert nothing.returncode == 2
-    assert "the deadline has passed and no ranking can be used" in nothing.stderr
-    assert "annotate.deadline_hours" in nothing.stderr
-    assert "Traceback" not in nothing.stderr
-
-    # The deadline moves back, and the batch with its sets is the same.
-    assert rlhf(var, *OTHER, "--set", "annotate.deadline_hours=24").returncode == 0
-    rows = rank(var, "ada", 2)
-    assert batch_named(var, "other")["have"] == 2
-    done = rlhf(var, *OTHER, *over)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert ranked_in(var) == {row["event_id"] for row in rows}
-
-
-def test_other_sets_of_the_same_name_withdraw_those_before(
-    var: Path, trained: list[dict[str, Any]]
-) -> None:
-    # Guards: people who rank what no run waits for.
-    third = (*HUMAN, "--set", "name=third", "--until", "collect_rankings")
-    for train in (4, 5):
-        assert rlhf(var, *third, "--set", f"sample.train={train}").returncode == 0
-    found = [it for it in batches_for_people(var) if it.batch.name == "third"]
-    assert [it.batch.withdrawn_at is None for it in found] == [False, True]
-    assert (var / LOCK_FILE).exists()
+    over = ("--set", "annotate.deadline_hours=1e-9", "--set", "sample.train=8")
+    done = rlhf(var, *HUMAN, *over, "--set", "name=other")
+    assert done.returncode == 2
+    assert "the deadline has passed and no ranking can be used" in done.stderr
+    assert "annotate.deadline_hours" in done.stderr
+    assert "Traceback" not in done.stderr

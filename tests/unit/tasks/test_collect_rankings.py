@@ -258,6 +258,25 @@ def test_what_people_may_change_while_they_wait_is_the_same_batch(stage: Stage) 
     assert known.deadline is not None
 
 
+def test_other_sets_of_the_same_name_withdraw_those_before(stage: Stage) -> None:
+    # Guards: people who rank what no run waits for; one run that takes another's work away.
+    def withdrawn() -> list[bool]:
+        with open_inbox(stage.var / INBOX_FILE, read_only=True) as inbox:
+            found = batches.list_progress(inbox, now=datetime.now(UTC))
+        return [it.batch.withdrawn_at is not None for it in found]
+
+    stage.collect(people())
+    write(stage.generated / "sets.jsonl", stage.sets[:3])
+    stage.collect(people(), run_config='{"name": "yours"}')
+    assert withdrawn() == [False, False]
+    write(stage.generated / "sets.jsonl", stage.sets[:2])
+    stage.collect(people())
+    assert withdrawn() == [True, False, False]
+    write(stage.generated / "sets.jsonl", stage.sets)
+    stage.collect(people())
+    assert withdrawn() == [False, False, True]
+
+
 def test_a_finished_batch_that_lacks_rankings_again_is_opened_again(stage: Stage) -> None:
     config = people()
     stage.collect(config)
