@@ -175,7 +175,6 @@ def _serve(
             create_app(settings),
             access_log=False,
             log_level="warning",
-            lifespan="off",
             proxy_headers=bool(public),
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,

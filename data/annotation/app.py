@@ -1,5 +1,8 @@
 """The application: which address is answered by what."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -12,6 +15,7 @@ from data.annotation import door, lead_page, ranking_page
 from data.annotation.security import Guard, PageError, TokenTries
 from data.annotation.settings import PageSettings
 from data.annotation.visit import Handler, endpoint, error_page
+from data.inbox.connection import open_inbox
 
 
 def create_app(settings: PageSettings) -> Starlette:
@@ -34,10 +38,18 @@ def create_app(settings: PageSettings) -> Starlette:
         ],
         middleware=[Middleware(Guard, settings=settings, refuse=error_page)],
         exception_handlers={HTTPException: _http_error},
+        lifespan=_keep_open,
     )
     app.state.settings = settings
     app.state.tries = TokenTries()
     return app
+
+
+@asynccontextmanager
+async def _keep_open(app: Starlette) -> AsyncIterator[None]:
+    """Hold a connection: when the last one closes, SQLite writes its whole log back and syncs."""
+    with open_inbox(app.state.settings.inbox):
+        yield
 
 
 def _get(path: str, handler: Handler, role: str = "") -> Route:

@@ -89,6 +89,8 @@ def _batch(visit: Visit, progress: Progress) -> dict[str, Any]:
         "wanted": batch.wanted,
         "tasks": progress.tasks,
         "tasks_done": progress.tasks_done,
+        "in_work": progress.in_work,
+        "count_held": progress.held,
         "published_at": batch.published_at,
         "deadline": batch.deadline,
         "held": _held(visit, batch.batch_id),
@@ -118,7 +120,7 @@ def _held(visit: Visit, batch_id: str) -> list[dict[str, Any]]:
     """Held rows, with the decision that the pipeline has not applied yet."""
     rows = _mirrored(visit, f"held:{batch_id}") or []
     decided = decisions.read_decisions(visit.con, batch_id)
-    absent = {"messages": [], "responses": [], "active_ms": None}
+    absent = {"messages": [], "responses": []}
     return [
         {**absent, **row, "decision": decided.get(row["event_id"], "")}
         for row in rows

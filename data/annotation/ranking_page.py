@@ -22,9 +22,8 @@ from data.inbox import accounts, assignments, batches, events
 from data.inbox.assignments import Assignment, Result
 from data.jsonl import RowError, parse_object
 from data.rankings import KnownRankings, SetFacts, event_id_of, outcome_of, validate_ranking
-from data.tiers import FLAGS
 
-SAVED = ("ranked", "not_rankable", "skipped", "gaps", "late", "revised", "draft")
+SAVED = ("ranked", "not_rankable", "skipped", "gaps", "late", "held", "revised", "draft")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +132,12 @@ def submit(visit: Visit) -> Response:
     result = assignments.submit(
         visit.con, batch_id=assignment.batch_id, row=row, is_held=is_held, now=visit.now
     )
-    return _after(result, filled, outcome)
+    # An annotator is not taught how to pass the check; a lead needs to know what to decide.
+    is_told = is_held and visit.annotator.role == "lead"
+    return _after(result, filled, outcome, is_told_of_hold=is_told)
 
 
-def _after(result: Result, filled: Filled, outcome: str) -> Response:
+def _after(result: Result, filled: Filled, outcome: str, *, is_told_of_hold: bool) -> Response:
     if result is Result.NOT_HANDED_OUT:
         raise PageError(409, "error.lost")
     if result is Result.CONFLICT:
@@ -147,6 +148,8 @@ def _after(result: Result, filled: Filled, outcome: str) -> Response:
         saved.append("gaps")
     if result is Result.LATE:
         saved.append("late")
+    if is_told_of_hold:
+        saved.append("held")
     return redirect(f"/?saved={','.join(saved)}")
 
 
@@ -281,7 +284,7 @@ def _form(
         allow_top=assignment.allow_top,
         messages=assignment.task.messages,
         cards=cards,
-        flags=sorted(FLAGS, key=list(visit.texts.guidelines()["flags"]).index),
+        flags=visit.texts.starting("flag.").items(),
         skip_reasons=SKIP_REASONS,
         guideline_version=assignment.task.guideline_version,
         done=counts.done,

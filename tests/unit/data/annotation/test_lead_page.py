@@ -76,6 +76,16 @@ def test_progress_gate_and_people_are_there_without_any_figure(site: Site) -> No
     assert "2031-05-06 07:08 UTC" in html
     assert "No figures yet" in html
     assert "No ranking waits for a decision" in html
+
+
+def test_held_rankings_that_no_run_has_read_are_told_too_quick(site: Site) -> None:
+    answer_one(site)
+    assert "the pipeline has not read them yet" in site.client("lea").get("/lead").text
+
+
+def test_people_are_listed_with_what_they_did(site: Site) -> None:
+    answer_one(site)
+    html = site.client("lea").get("/lead").text
     assert "ada" in html
 
 

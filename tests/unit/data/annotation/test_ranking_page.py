@@ -286,6 +286,15 @@ def test_an_answer_too_quick_to_be_read_is_kept_and_held(tmp_path: Path) -> None
     assert (progress.held, progress.have, len(rows(site))) == (1, 0, 1)
 
 
+def test_only_a_lead_is_told_that_an_answer_was_too_quick(tmp_path: Path) -> None:
+    tasks = [make_task(1, texts=LONG, want=2)]
+    site = make_site(tmp_path, tasks, ada="annotator", lea="lead")
+    for name, is_told in (("ada", False), ("lea", True)):
+        browser = site.client(name)
+        html = sent(browser, browser.task().ranked(1, 2, 3, 4))
+        assert ("It is held" in html) is is_told
+
+
 def test_a_batch_may_allow_that_the_worst_are_left_out(tmp_path: Path) -> None:
     site = make_site(tmp_path, [make_task(1), make_task(2)], make_batch(allow_top=True))
     browser = site.client("ada")
