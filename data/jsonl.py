@@ -9,6 +9,7 @@ Omitted on purpose: what the fields mean (data.sets, data.rankings), and compres
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn
 from data.errors import InputError
 
 MAX_INTEGER = 2**63 - 1
+
+# NUL and lone surrogates.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 _MENDS = {
     "NOT_UTF8": "save the file as UTF-8",
@@ -219,10 +223,10 @@ def _check_tree(value: dict[str, Any], max_depth: int) -> None:
 
 
 def _check_text(path: str, text: str) -> None:
-    for index, character in enumerate(text):
-        if character == "\x00" or "\ud800" <= character <= "\udfff":
-            message = f"character U+{ord(character):04X} at {index} cannot be stored"
-            raise RowError("BAD_TEXT", path, message)
+    found = _UNSTORABLE.search(text)
+    if found is not None:
+        message = f"character U+{ord(found.group()):04X} at {found.start()} cannot be stored"
+        raise RowError("BAD_TEXT", path, message)
 
 
 def _storable(text: str) -> str:

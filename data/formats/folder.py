@@ -10,7 +10,7 @@ Omitted on purpose: locking (one import at a time is the caller's care), and cha
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from io import BufferedWriter
 from pathlib import Path
@@ -20,8 +20,8 @@ from data.errors import InputError
 from data.families import normalised_dialogue
 from data.formats.door import family_of, new_rankings
 from data.formats.files import sync_folder
-from data.identity import canonical_json, prompt_id, sha256_bytes, sha256_text
-from data.jsonl import RowError, input_error, parse_object, read_lines, read_objects
+from data.identity import canonical_json, prompt_id, sha256_text
+from data.jsonl import Limits, RowError, input_error, parse_object, read_lines, read_objects
 from data.messages import Message, parse_prompt_row, parse_sft_row
 from data.rankings import KnownRankings, Ranking, SetFacts, event_id_of
 from data.sets import KnownSets, ResponseSet, RunPrompts, check_set, parse_set, run_prompt
@@ -29,6 +29,9 @@ from data.sets import KnownSets, ResponseSet, RunPrompts, check_set, parse_set, 
 PROMPTS, SFT, SETS, RANKINGS, REFUSED = (
     f"{name}.jsonl" for name in ("prompts", "sft", "sets", "rankings", "refused")
 )
+
+_REFUSED_LIMITS = Limits(line_bytes=2**28, depth=8)
+_REFUSED_KEY = ("source", "line", "row", "answer", "raw")
 
 _Row = dict[str, Any]
 
@@ -116,8 +119,11 @@ class Folder:
         return True
 
     def add_refused(self, row: _Row) -> None:
-        """Write what was not taken, unless the same row stands there for the same reason."""
-        key = sha256_text(canonical_json(row))
+        """Write what was not taken, unless the same answer of the same row stands there.
+
+        The reason may be another one the second time: what else was taken since plays a part.
+        """
+        key = _refused_key(row)
         if key not in self._refused:
             self._refused.add(key)
             self._write(REFUSED, row)
@@ -148,8 +154,11 @@ class Folder:
             self._facts[response_set.set_id] = facts_of(response_set)
         self._load_rankings()
         if self._place(REFUSED).exists():
-            with self._place(REFUSED).open("rb") as lines:
-                self._refused.update(sha256_bytes(line.rstrip(b"\n")) for line in lines)
+            # Raw rows of others may be longer than rows of ours.
+            for line in read_lines(self._place(REFUSED), limits=_REFUSED_LIMITS):
+                with suppress(RowError):
+                    row = parse_object(line.raw, size=line.size, limits=_REFUSED_LIMITS)
+                    self._refused.add(_refused_key(row))
 
     def add_best_responses(self) -> None:
         """Write an SFT row for each response that a ranking puts first and none below another."""
@@ -307,6 +316,10 @@ def facts_of(response_set: ResponseSet) -> SetFacts:
         count_words=response_set.count_words,
         shown_sha256=response_set.shown_sha256,
     )
+
+
+def _refused_key(row: _Row) -> str:
+    return sha256_text(canonical_json([row.get(name) for name in _REFUSED_KEY]))
 
 
 def _sft_key(messages: list[Message], response: str) -> str:

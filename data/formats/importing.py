@@ -79,6 +79,7 @@ class Importer:
         self._accept_held = accept_held
         self._source = ""
         self._place = ""
+        self._answer = 0
 
     def take(self, path: Path, form: Format, options: ReadOptions) -> ImportReport:
         """Take in a file.
@@ -93,6 +94,7 @@ class Importer:
         for item in form.read(path, options):
             first = item.places[0]
             self._place = f"{path}:{first.line}"
+            self._answer = self._answer + 1 if first.row in seen else 1
             seen.update(place.row for place in item.places)
             doubt = None
             try:
@@ -239,6 +241,7 @@ class Importer:
                 "source": report.path.name,
                 "line": first.line,
                 "row": first.row,
+                "answer": self._answer,
                 "code": error.code,
                 "field": error.field,
                 "message": error.message,

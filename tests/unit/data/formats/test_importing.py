@@ -95,6 +95,7 @@ def test_what_was_refused_is_kept_whole_with_its_place(take: Take) -> None:
             "source": "mine.jsonl",
             "line": 3,
             "row": 2,
+            "answer": 1,
             "code": "NOT_UTF8",
             "field": "",
             "message": "byte 12 is not UTF-8",
