@@ -1,7 +1,8 @@
 """How people rank: how many rankings, by whom, until when.
 
-Omitted on purpose: who the people are (accounts are made by `rlhf annotators`) and where the page
-listens (options of `rlhf annotate`): neither changes a result.
+Omitted on purpose: who the people are and how much each may do in a day (`rlhf annotators`), where
+the page listens and how long it keeps a set for one of them (`rlhf annotate`). Those change while a
+batch is open; what stands here makes the batch.
 """
 
 import math
@@ -22,9 +23,7 @@ class HumanConfig:
         retest_fraction: Retests beside the sets, as a share of them: what an annotator ranked,
             once more. They measure an annotator against themselves and train nothing.
         retest_after_hours: Hours between the two.
-        max_per_day: Sets that one annotator may rank in a day; 0 for any number.
         allow_top: Whether ranking only the best ones is an answer.
-        lease_minutes: Minutes after which a set that somebody left open goes to others.
     """
 
     wanted_rankings: int = 0
@@ -34,9 +33,7 @@ class HumanConfig:
     gold_fraction: float = 0.05
     retest_fraction: float = 0.03
     retest_after_hours: float = 72.0
-    max_per_day: int = 0
     allow_top: bool = False
-    lease_minutes: float = 30.0
 
     def __post_init__(self) -> None:
         """Refuses values that hand out nothing.
@@ -44,9 +41,8 @@ class HumanConfig:
         Raises:
             ValueError: A field is out of range; the message names it and the mend.
         """
-        for name in ("wanted_rankings", "max_per_day"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more")
+        if self.wanted_rankings < 0:
+            raise ValueError(f"wanted_rankings is {self.wanted_rankings}; give 0 or more")
         for name in ("shared_fraction", "gold_fraction", "retest_fraction"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 0 to 1")
@@ -55,5 +51,3 @@ class HumanConfig:
         for name in ("deadline_hours", "retest_after_hours"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0.0):
                 raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more")
-        if not (math.isfinite(self.lease_minutes) and self.lease_minutes >= 1.0):
-            raise ValueError(f"lease_minutes is {self.lease_minutes}; give 1 or more")

@@ -184,14 +184,12 @@ def test_sets_that_measure_are_handed_out_as_they_are():
     ("change", "message"),
     [
         ({"wanted_rankings": -1}, "wanted_rankings is -1"),
-        ({"max_per_day": -1}, "max_per_day is -1"),
         ({"shared_fraction": 1.1}, r"shared_fraction is 1\.1"),
         ({"gold_fraction": math.nan}, "gold_fraction is nan"),
         ({"retest_fraction": -0.1}, r"retest_fraction is -0\.1"),
         ({"shared_by": 0}, "shared_by is 0"),
         ({"deadline_hours": math.inf}, "deadline_hours is inf"),
         ({"retest_after_hours": -1.0}, r"retest_after_hours is -1\.0"),
-        ({"lease_minutes": 0.5}, r"lease_minutes is 0\.5"),
     ],
 )
 def test_human_config_names_the_field(change, message):
