@@ -59,28 +59,28 @@ RUN_EVENTS: Final = pl.Schema({"event_id": pl.String})
 
 NEW_RANKINGS: Final = pl.Schema(
     {
-        "ranking_id": pl.String(),
-        "set_id": pl.String(),
-        "annotator_id": pl.String(),
-        "revision": pl.UInt16(),
-        "supersedes": pl.String(),
-        "outcome": pl.String(),
-        "coverage": pl.String(),
-        "skip_reason": pl.String(),
-        "active_ms": pl.UInt32(),
+        "ranking_id": pl.String,
+        "set_id": pl.String,
+        "annotator_id": pl.String,
+        "revision": pl.UInt16,
+        "supersedes": pl.String,
+        "outcome": pl.String,
+        "coverage": pl.String,
+        "skip_reason": pl.String,
+        "active_ms": pl.UInt32,
         "started_at": pl.Datetime("us", "UTC"),
         "submitted_at": pl.Datetime("us", "UTC"),
-        "ui_version": pl.String(),
+        "ui_version": pl.String,
     }
 )
 
 NEW_RANKING_ITEMS: Final = pl.Schema(
     {
-        "ranking_id": pl.String(),
-        "response_id": pl.String(),
-        "tier": pl.UInt8(),
-        "display_pos": pl.UInt8(),
-        "quality": pl.UInt8(),
+        "ranking_id": pl.String,
+        "response_id": pl.String,
+        "tier": pl.UInt8,
+        "display_pos": pl.UInt8,
+        "quality": pl.UInt8,
         "flags": pl.String,
     }
 )
