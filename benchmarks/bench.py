@@ -18,10 +18,10 @@ from benchmarks.rows import Row, from_json, markdown
 
 SCRIPTS = {
     "rwkv_train": 90.0,
-    "sampling": 90.0,
-    "reward_step": 150.0,
-    "ppo_episodes": 180.0,
-    "pairs": 240.0,
+    "sampling": 120.0,
+    "reward_step": 120.0,
+    "ppo_episodes": 270.0,
+    "pairs": 300.0,
 }
 LONG = 4.0  # times the seconds
 GRACE = 2.0  # a script is ended after this many times its seconds

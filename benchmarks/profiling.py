@@ -19,9 +19,10 @@ KINDS = {
 REST = "elementwise and the rest"
 
 
-def profiled(work: Work, *, calls: int = 3) -> profile:
+def profiled(work: Work, *, calls: int = 3, is_warm: bool = False) -> profile:
     """A profile of some calls, after one that warms up."""
-    work()
+    if not is_warm:
+        work()
     recorder = profile(activities=[ProfilerActivity.CPU])
     with recorder:
         for _ in range(calls):

@@ -23,7 +23,12 @@ class Ratio(NamedTuple):
 
 
 def alternate(
-    pieces: Mapping[str, Work], *, rounds: int, budget: float, least: float = 1.0
+    pieces: Mapping[str, Work],
+    *,
+    rounds: int,
+    budget: float,
+    least: float = 1.0,
+    is_warm: bool = False,
 ) -> dict[str, list[float]]:
     """Seconds a call of each piece, one number a round, after one call that does not count.
 
@@ -32,9 +37,10 @@ def alternate(
         rounds: Rounds wanted, at least 1.
         budget: Seconds, the first call included, that no round but the first may overrun.
         least: Seconds for which a piece is called again within its turn.
+        is_warm: Whether the call that does not count was made already, where it would be long.
     """
     begin = time.perf_counter()
-    for work in pieces.values():
+    for work in () if is_warm else pieces.values():
         work()
     seconds: dict[str, list[float]] = {name: [] for name in pieces}
     longest = 0.0
