@@ -54,10 +54,10 @@ def _answer(
 ) -> None:
     ids = [row[1] for row in snapshot.tables["ranking_set_item"] if row[0] == one_set]
     coverage = data.draw(st.sampled_from(coverages))
-    if coverage == "top" or (coverage == "subset" and len(ids) > 2):
-        ranked = ids[1:]
-    else:
-        ranked, coverage = ids, "full"
+    most_left_out = {"full": 0, "top": len(ids) - 1, "subset": len(ids) - 2}[coverage]
+    ranked = ids[data.draw(st.integers(min(1, most_left_out), most_left_out)) :]
+    if len(ranked) == len(ids):
+        coverage = "full"
     drawn = [data.draw(st.integers(1, 3)) for _ in ranked]
     dense = sorted(set(drawn))
     snapshot.rank(

@@ -133,17 +133,17 @@ def test_position_and_length_by_hand(snapshot: Snapshot) -> None:
 @pytest.mark.parametrize(
     ("tiers", "passed"),
     [
-        ({"damaged": 3, "a": 1, "b": 2}, 1.0),
-        ({"damaged": 2, "a": 1, "b": 2}, 1.0),
-        ({"damaged": 2, "a": 1, "b": 3}, 0.0),
-        ({"damaged": 1, "a": 1, "b": 1}, 1.0),
+        ({"damaged": 3, "a": 1, "z": 2}, 1.0),
+        ({"damaged": 2, "a": 1, "z": 2}, 1.0),
+        ({"damaged": 2, "a": 1, "z": 3}, 0.0),
+        ({"damaged": 1, "a": 1, "z": 1}, 1.0),
     ],
 )
 def test_gold_fails_where_the_damaged_one_is_above_any(
     snapshot: Snapshot, tiers: dict[str, int], passed: float
 ) -> None:
     snapshot.prompt("p")
-    snapshot.set("s", "p", "damaged a b", purpose="gold")
+    snapshot.set("s", "p", "damaged a z", purpose="gold")
     snapshot.rank("k", "s", tiers)
     figures = measure(snapshot.write()).figures
     assert (figures["gold_passed"].value, figures["gold_passed"].n) == (passed, 1)
@@ -163,6 +163,23 @@ def test_a_retest_is_compared_with_the_same_annotators_answer(snapshot: Snapshot
     assert statistics.annotators[1].figures["retest_agreement"] == Figure()
     assert statistics.counts["shared_sets"] == 1
     assert statistics.figures["mutual_agreement"].value == 0.0
+
+
+@pytest.mark.parametrize("purpose", ["gold", "retest", "calibration"])
+def test_sets_that_do_not_train_say_nothing_of_agreement(snapshot: Snapshot, purpose: str) -> None:
+    again = "s" if purpose == "retest" else None
+    snapshot.prompt("p")
+    snapshot.set("s", "p", "damaged a")
+    snapshot.set("t", "p", "damaged a", purpose=purpose, retest_of=again)
+    for name in ("x", "y"):
+        snapshot.rank(f"k{name}", "t", {"a": 1, "damaged": 2}, annotator=name)
+    statistics = measure(snapshot.write())
+    names = ("mutual_agreement", "tau_b", "alpha", "tie_rate", "earlier_wins", "longer_wins")
+    assert [statistics.figures[name].n for name in names] == [0] * 6
+    assert statistics.counts["shared_sets"] == 0
+    assert statistics.annotators[0].figures["quality"] == Figure()
+    assert statistics.sizes == []
+    assert statistics.figures["skipped"].n == 2
 
 
 def test_only_the_highest_revision_counts(snapshot: Snapshot) -> None:
