@@ -1,6 +1,8 @@
 """ranking/1 rows: each kind of bad row with its exact code, field and message."""
 
 import contextlib
+import dataclasses
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +12,15 @@ from hypothesis import strategies as st
 
 from data.identity import canonical_json
 from data.jsonl import RowError, parse_object
-from data.rankings import KnownRankings, Ranking, SetFacts, outcome_of, validate_ranking
+from data.rankings import (
+    KnownRankings,
+    Ranking,
+    SetFacts,
+    doubt_about,
+    outcome_of,
+    read_ranking,
+    validate_ranking,
+)
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 FIRST = "0190a7c2-5b1e-7c3a-9f10-3a5d2b7c9e01"
@@ -245,6 +255,31 @@ def test_second_revision_supersedes_the_first() -> None:
     assert (ranking.revision, ranking.supersedes) == (2, FIRST)
 
 
+def test_a_row_that_was_kept_out_has_its_place_in_the_revisions() -> None:
+    known = knowing()
+    known.keep_out(read_ranking(good(active_ms=1), known))
+    assert refuse(good(event_id=SECOND), known).message == BEFORE
+    second = validate_ranking(good(event_id=SECOND, revision=2, supersedes=FIRST), known)
+    known.add(second)
+    assert validate_ranking(good(active_ms=1, annotator_id="sim"), knowing()).revision == 1
+    assert doubt_about(read_ranking(good(active_ms=1), known), known) is not None
+    assert refuse(good(active_ms=2), known).code == "IDEMPOTENCY_CONFLICT"
+
+
+@pytest.mark.parametrize("coverage", ["top", "subset"])
+def test_a_batch_may_ask_for_full_rankings(coverage: str) -> None:
+    facts = dataclasses.replace(knowing().sets["s1"], allow_top=False)
+    known = KnownRankings(now=NOW, new_role="import", sets={"s1": facts})
+    error = refuse(good(coverage=coverage, tiers={"r0": 1, "r1": 2}), known)
+    assert (error.code, error.field) == ("BAD_COVERAGE", "coverage")
+    assert error.message == f"coverage is {coverage!r}, but these sets are to be ranked in full"
+    assert validate_ranking(good(), known).coverage == "full"
+
+
+def test_an_imported_answer_has_no_time_to_doubt() -> None:
+    assert validate_ranking(good(active_ms=0, ui_version="import/csv"), knowing())
+
+
 def test_unknown_annotator_is_registered_under_the_role_given() -> None:
     known = knowing(new_role="simulated")
     known.add(validate_ranking(good(annotator_id="q", active_ms=0), known))
@@ -268,16 +303,29 @@ VALUES = st.recursive(
     )
 )
 def test_mutated_lines_never_crash(edits: list[tuple[int, int, bytes]]) -> None:
-    """A line damaged anywhere is a ranking or a RowError, nothing else."""
+    """A line damaged anywhere is a ranking that says what it says, or a RowError."""
     raw = RAW
     for start, length, put in edits:
         raw = raw[:start] + put + raw[start + length :]
     with contextlib.suppress(RowError):
-        validate_ranking(parse_object(raw), knowing(new_role="import"))
+        row = parse_object(raw)
+        assert_unchanged(row, validate_ranking(row, knowing(new_role="import")))
+
+
+def assert_unchanged(row: dict[str, Any], ranking: Ranking) -> None:
+    """Nothing was guessed, rounded or dropped on the way."""
+    plain = json.loads(json.dumps(row))
+    assert json.loads(ranking.payload) == {**plain, "event_id": plain["event_id"].lower()}
+    tiers = {name: tier for name, tier in row.get("tiers", {}).items() if tier is not None}
+    given = (tiers, row["display_order"], row.get("quality", {}), row.get("flags", {}))
+    assert (ranking.tiers, ranking.display_order, ranking.quality, ranking.flags) == given
+    numbers = (row["revision"], row["active_ms"], row["outcome"], row["annotator_id"])
+    assert (ranking.revision, ranking.active_ms, ranking.outcome, ranking.annotator_id) == numbers
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(sorted(good(quality=1, flags=1, supersedes=1, skip_reason=1))), VALUES)
 def test_any_value_in_any_field_never_crashes(field: str, value: Any) -> None:
+    row = good(**{field: value})
     with contextlib.suppress(RowError):
-        validate_ranking(good(**{field: value}), knowing(new_role="import"))
+        assert_unchanged(row, validate_ranking(row, knowing(new_role="import")))

@@ -1,0 +1,50 @@
+"""What is read of a batch of the inbox, and that a rewritten inbox is noticed."""
+
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from data.errors import InputError
+from data.inbox.connection import open_inbox
+from data.inbox.events import Head, NewEvent, append
+from data.intake import inbox_of, inbox_source, read_batch
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def put(con: sqlite3.Connection, *names: str, batch: str = "b_1") -> None:
+    events = [NewEvent(name, batch, "ranking", f"row {name}".encode(), "page") for name in names]
+    append(con, events, now=NOW)
+
+
+def test_rankings_of_one_batch_up_to_the_head(tmp_path: Path) -> None:
+    with open_inbox(tmp_path / "inbox.sqlite") as con:
+        put(con, "one", "two")
+        put(con, "other", batch="b_2")
+        intake = read_batch(con, "b_1")
+        put(con, "late")
+        found = [(it.seq, it.raw, it.origin, it.decision_id) for it in intake.rankings.lines]
+        assert found == [(1, b"row one", "page", "one"), (2, b"row two", "page", "two")]
+        assert intake.head.seq == 3
+        assert intake.rankings.source == inbox_source(con)
+        assert inbox_of(intake.rankings.source) == intake.head.inbox_id
+        again = read_batch(con, "b_1", expected=intake.head)
+        assert [it.raw for it in again.rankings.lines][2:] == [b"row late"]
+
+
+def test_a_rewritten_inbox_is_noticed(tmp_path: Path) -> None:
+    """The same answers written anew: the chain holds in itself, but not to the noted head."""
+    path = tmp_path / "inbox.sqlite"
+    with open_inbox(path) as con:
+        put(con, "one", "two")
+        head = read_batch(con, "b_1").head
+        with pytest.raises(InputError, match="was changed"):
+            read_batch(con, "b_1", expected=Head(inbox_id=head.inbox_id, seq=1, sha256="0" * 64))
+        with pytest.raises(InputError, match="was changed"):
+            read_batch(con, "b_1", expected=Head(inbox_id=head.inbox_id, seq=9, sha256="0" * 64))
+    path.unlink()
+    with open_inbox(path) as con, pytest.raises(InputError, match="not the inbox"):
+        put(con, "one", "two")
+        read_batch(con, "b_1", expected=head)
