@@ -18,6 +18,7 @@ from data.inbox.accounts import by_id as account_by_id
 from data.inbox.accounts import counts_of
 from data.inbox.carry import carry_out
 from data.inbox.connection import shuffle_secret, write
+from data.inbox.picking import count_free, find_free
 from data.inbox.shuffle import shuffle
 from data.inbox.tasks import Task, find_task
 from data.inbox.times import from_text, to_text
@@ -121,13 +122,10 @@ def next_task(
             if begun["state"] == "expired":
                 _note_hand_out(con, assignment, now)
             return assignment
-        if counts_of(con, annotator_id, now=now).left_today == 0:
+        if account.max_per_day and counts_of(con, annotator_id, now=now).left_today == 0:
             return None
-        parameters = {"annotator_id": annotator_id, "now": to_text(now)}
-        free = con.execute(load("inbox/find_free_task"), parameters).fetchone()
-        if free is None:
-            return None
-        return _hand_out(con, _key(free["batch_id"], free["set_id"], annotator_id), now, until)
+        free = find_free(con, annotator_id, now)
+        return None if free is None else _hand_out(con, _key(*free, annotator_id), now, until)
 
 
 def count_left(con: sqlite3.Connection, annotator_id: str, *, now: datetime) -> int:
@@ -135,10 +133,8 @@ def count_left(con: sqlite3.Connection, annotator_id: str, *, now: datetime) -> 
 
     The daily cap is not looked at, nor are retests whose time has not come.
     """
-    parameters = {"annotator_id": annotator_id, "now": to_text(now)}
-    free = con.execute(load("inbox/find_free_task"), parameters).fetchone()
-    begun = con.execute(load("inbox/find_unanswered"), parameters).fetchone()
-    return (free["tasks"] if free else 0) + (begun is not None)
+    begun = con.execute(load("inbox/find_unanswered"), {"annotator_id": annotator_id}).fetchone()
+    return count_free(con, annotator_id, now) + (begun is not None)
 
 
 def find(

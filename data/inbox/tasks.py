@@ -1,11 +1,13 @@
 """Tasks: the sets of a batch, as they are handed out (callers: data.inbox.batches)."""
 
 import json
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from data.identity import canonical_json
+from data.inbox.picking import LOT_BITS
 from data.messages import Message
 from data.queries import load
 from data.sets import Response, ResponseSet
@@ -74,6 +76,7 @@ def insert_task(con: sqlite3.Connection, batch_id: str, position: int, task: Tas
         "retest_of": task.retest_of,
         "want": task.want,
         "priority": task.priority,
+        "lot": secrets.randbits(LOT_BITS),
         "guideline_version": task.guideline_version,
         "campaign": task.campaign,
         "messages": canonical_json(task.messages),

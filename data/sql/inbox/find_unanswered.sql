@@ -13,17 +13,7 @@ where
     and batch.withdrawn_at is null
     and (
         mine.state = 'open'
-        or (
-            mine.state = 'expired'
-            and task.want > (
-                select count(*)
-                from assignment as taken
-                where
-                    taken.batch_id = mine.batch_id
-                    and taken.set_id = mine.set_id
-                    and taken.state in ('open', 'done')
-            )
-        )
+        or (mine.state = 'expired' and task.taken < task.want)
     )
 order by mine.state desc, mine.handed_out_at desc
 limit 1;

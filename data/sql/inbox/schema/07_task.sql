@@ -1,3 +1,5 @@
+-- `taken` counts the assignments that are open or done; the triggers on assignment keep it. `lot` is
+-- a random number: see find_free_tasks.
 -- Grain: one row per set of a batch.
 create table task (
     batch_id text not null references batch (batch_id),
@@ -7,6 +9,8 @@ create table task (
     retest_of text,
     want integer not null check (want >= 1),
     priority integer not null,
+    lot integer not null,
+    taken integer not null default 0 check (taken >= 0),
     guideline_version text not null,
     campaign text not null,
     messages text not null check (json_valid(messages)),

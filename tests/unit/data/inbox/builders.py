@@ -15,6 +15,14 @@ from data.sets import Response
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BATCH = "b_0123456789abcdef"
 
+WRONG_NUMBER_TAKEN = """
+select * from task where taken != (
+    select count(*) from assignment
+    where assignment.batch_id = task.batch_id and assignment.set_id = task.set_id
+    and assignment.state in ('open', 'done')
+)
+"""
+
 
 def make_task(
     set_id: str,

@@ -18,6 +18,7 @@ from data.inbox.shuffle import shuffle
 from tests.unit.data.inbox.builders import (
     BATCH,
     NOW,
+    WRONG_NUMBER_TAKEN,
     answer,
     make_inbox,
     make_row,
@@ -77,6 +78,7 @@ def make_page(tmp_path: Path) -> Iterator[Any]:
             return Page(con)
 
         yield make
+        assert con.execute(WRONG_NUMBER_TAKEN).fetchall() == []
 
 
 def test_the_order_is_in_the_log_before_it_is_shown(make_page: Any) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.unit.data.inbox.builders import NOW
 
 OPEN = """
 import sys
+from contextlib import closing
 from pathlib import Path
 from data.inbox.connection import inbox_id, open_inbox
 sys.stdin.read()
@@ -27,7 +29,9 @@ def test_only_the_owner_can_read_the_file_and_its_journal(tmp_path: Path) -> Non
     with open_inbox(path) as con:
         mirror.put(con, "a", "{}", now=NOW)
         modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
-    assert modes == dict.fromkeys(["inbox.sqlite", "inbox.sqlite-wal", "inbox.sqlite-shm"], 0o600)
+    assert modes == dict.fromkeys(
+        [f"inbox.sqlite{end}" for end in ("", ".lock", "-shm", "-wal")], 0o600
+    )
 
 
 def test_each_inbox_has_an_id_and_a_secret_of_its_own(tmp_path: Path) -> None:
@@ -103,6 +107,31 @@ def test_a_place_that_is_no_directory_is_refused(tmp_path: Path) -> None:
         open_inbox(tmp_path / "file" / "x"),
     ):
         pass
+
+
+def test_who_gave_up_waiting_leaves_no_lock_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_inbox(tmp_path / "x") as one, open_inbox(tmp_path / "x") as other:
+        monkeypatch.setattr(connection, "WAIT_SECONDS", 0.01)
+        with write(one), pytest.raises(InboxBusyError):
+            mirror.put(other, "a", "{}", now=NOW)
+        monkeypatch.undo()
+        for con in (one, other, one):
+            mirror.put(con, "a", "{}", now=NOW)
+
+
+def test_another_program_that_holds_the_file_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows nothing of the turns: a shell of SQLite, say."""
+    monkeypatch.setattr(connection, "WAIT_SECONDS", 0.01)
+    with open_inbox(tmp_path / "x") as con, closing(sqlite3.connect(tmp_path / "x")) as other:
+        other.execute("begin immediate")
+        with pytest.raises(InboxBusyError):
+            mirror.put(con, "a", "{}", now=NOW)
+        other.rollback()
+        mirror.put(con, "a", "{}", now=NOW)
 
 
 def test_a_long_lock_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

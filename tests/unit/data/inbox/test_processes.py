@@ -14,7 +14,13 @@ import pytest
 from data.inbox import batches, events
 from data.inbox.connection import open_inbox
 from tests.unit.data.inbox import client
-from tests.unit.data.inbox.builders import BATCH, NOW, make_inbox, make_task
+from tests.unit.data.inbox.builders import (
+    BATCH,
+    NOW,
+    WRONG_NUMBER_TAKEN,
+    make_inbox,
+    make_task,
+)
 
 PEOPLE = [f"ann_{i}" for i in range(8)]
 SETS, WANT = 60, 2
@@ -53,6 +59,7 @@ def check_that_each_counts_once(inbox: Path) -> None:
         rows = [json.loads(it.payload) for it in events.read(con, types={"ranking"})]
         given = [json.loads(it.payload) for it in events.read(con, types={"handed_out"})]
         progress = batches.progress(con, BATCH, now=NOW)
+        assert con.execute(WRONG_NUMBER_TAKEN).fetchall() == []
     answered = Counter((row["set_id"], row["annotator_id"]) for row in rows)
     assert set(answered.values()) == {1}
     assert Counter(row["set_id"] for row in rows) == {f"s{i:02}": WANT for i in range(SETS)}
