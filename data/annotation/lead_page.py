@@ -120,7 +120,7 @@ def _held(visit: Visit, batch_id: str) -> list[dict[str, Any]]:
     """Held rows, with the decision that the pipeline has not applied yet."""
     rows = _mirrored(visit, f"held:{batch_id}") or []
     decided = decisions.read_decisions(visit.con, batch_id)
-    absent = {"messages": [], "responses": []}
+    absent: dict[str, Any] = {"messages": [], "responses": []}
     return [
         {**absent, **row, "decision": decided.get(row["event_id"], "")}
         for row in rows

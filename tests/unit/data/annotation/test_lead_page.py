@@ -51,7 +51,7 @@ def held_row(event_id: str) -> dict[str, object]:
         "annotator_id": "ada",
         "set_id": "s_0001",
         "reason": "TOO_FAST",
-        "detail": "3000 ms for 400 words",
+        "detail": "3000 ms for <u>400</u> words",
         "resolution": None,
         "active_ms": 3000,
         "messages": [{"role": "user", "content": "<b>asked</b>"}],
@@ -110,6 +110,7 @@ def test_a_held_ranking_is_accepted_or_discarded_by_an_event(site: Site) -> None
     html = browser.get("/lead").text
     assert "Faster than it can be read" in html
     assert "&lt;b&gt;asked" in html
+    assert "<u>" not in html
     assert html.count('action="/lead/decide"') == 1
     assert "Discarded." in decide(browser, event_id, "discard").text
     assert "discarded, waits for the pipeline" in browser.get("/lead").text
