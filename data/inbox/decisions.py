@@ -27,8 +27,8 @@ def decide(
     """Note a decision in the log, as an event "decision", and act on the inbox's own counts.
 
     A discarded ranking no longer counts and its task is handed out to somebody else. Accepting it
-    later takes that back. The payload is {"event_id": ranking_id, "action", "by", "at"}; of several
-    decisions on one ranking the last one holds.
+    later takes that back. A decision holds in every batch that the ranking stands in; of several
+    the last one. The payload is {"event_id": ranking_id, "action", "by", "at"}.
 
     Args:
         con: The inbox.
@@ -54,10 +54,12 @@ def decide(
         if read_decisions(con, batch_id).get(ranking_id) == action:
             return False
         payload = {"event_id": ranking_id, "action": action, "by": by, "at": to_text(now)}
-        note(con, "decision", batch_id, payload, origin="page", now=now)
         state = "discarded" if action == "discard" else "done"
-        parameters = {"batch_id": batch_id, "answer_id": ranking_id, "state": state}
-        con.execute(load("inbox/decide_assignment"), parameters)
+        found = con.execute(load("inbox/find_batches_of_ranking"), {"ranking_id": ranking_id})
+        for row in found.fetchall():
+            note(con, "decision", row["batch_id"], payload, origin="page", now=now)
+            parameters = {"batch_id": row["batch_id"], "answer_id": ranking_id, "state": state}
+            con.execute(load("inbox/decide_assignment"), parameters)
     return True
 
 

@@ -253,6 +253,17 @@ def test_an_answer_serves_the_other_batches_in_work(con: sqlite3.Connection) -> 
     assert accounts.counts_of(con, "ann", now=NOW).done == 1
 
 
+def test_a_decision_holds_in_every_batch_of_the_ranking(con: sqlite3.Connection) -> None:
+    answer_all(con, "ann")
+    batches.publish(con, make_batch(OTHER), [make_task("s2")], now=NOW)
+    assert batches.progress(con, OTHER, now=NOW).have == 1
+    ranking_id = str(see(con, "s2", "ann").answer_id)
+    decide(con, ranking_id, "discard")
+    assert decisions.read_decisions(con, OTHER) == {ranking_id: "discard"}
+    progress = batches.progress(con, OTHER, now=NOW)
+    assert (progress.have, progress.discarded, progress.tasks_left) == (0, 1, 1)
+
+
 def test_the_oldest_batch_comes_first(con: sqlite3.Connection) -> None:
     batches.publish(con, make_batch(OTHER), [make_task("s0", priority=-1)], now=NOW + DAY)
     seen = []

@@ -1,5 +1,6 @@
 """The inbox's file: how it comes to be, who may read it, what is said when it cannot be used."""
 
+import fcntl
 import sqlite3
 import subprocess
 import sys
@@ -132,6 +133,18 @@ def test_another_program_that_holds_the_file_is_waited_for(
             mirror.put(con, "a", "{}", now=NOW)
         other.rollback()
         mirror.put(con, "a", "{}", now=NOW)
+
+
+def test_writing_takes_a_turn_and_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either alone keeps others out: the turn those who wait in line, the file all others."""
+    monkeypatch.setattr(connection, "WAIT_SECONDS", 0.01)
+    with open_inbox(tmp_path / "x") as con, closing(sqlite3.connect(tmp_path / "x", 0)) as other:
+        with write(con), pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("begin immediate")
+        with (tmp_path / "x.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(InboxBusyError):
+                mirror.put(con, "a", "{}", now=NOW)
 
 
 def test_a_long_lock_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
