@@ -29,14 +29,12 @@ from data.jsonl import RowError
 from data.lines import SourceLine, SourceLines, lines_of_file
 from data.outcomes import (
     GateConfig,
-    IngestCounts,
     IngestReport,
     Parsed,
     Refused,
     Target,
     pass_gate,
 )
-from data.rankings import ROLES
 from data.sets import ResponseSet, RunPrompts, check_set, parse_set
 from data.store import transaction
 
@@ -83,24 +81,16 @@ def ingest(
         InputError: If a file cannot be read, the gate refuses it or the inbox went backwards; the
             ledger is unchanged.
     """
-    roles = roles or {}
-    for role in (new_role, *roles.values()):
-        if role is not None and role not in ROLES:
-            raise ValueError(f"the role is {role!r}; it must be one of {', '.join(ROLES)}")
     gate = gate or GateConfig()
+    roles, decisions = roles or {}, decisions or {}
     rules = RankingRules(
-        now=now,
-        new_role=new_role,
-        roles=roles,
-        decisions=decisions or {},
-        allow_top=allow_top,
+        now=now, new_role=new_role, roles=roles, decisions=decisions, allow_top=allow_top
     )
-    report = IngestReport(sets=IngestCounts(), rankings=IngestCounts())
+    report = IngestReport()
     run_prompts = ledger.read_run_prompts(prompts)
     with transaction(con):
         ledger.forget_run(con, run_id)
-        for path in sets:
-            given = lines_of_file(path)
+        for given in map(lines_of_file, sets):
             target = Target(con=con, source=given.source, run_id=run_id, counts=report.sets)
             for chunk in _parse_chunks(given.lines):
                 _ingest_sets(target, chunk, run_prompts)
@@ -109,8 +99,7 @@ def ingest(
         for chunk in _parse_chunks(rankings.lines):
             ingest_rankings(target, chunk, rules)
         pass_gate(report.rankings, gate, "rankings")
-        if head is not None:
-            _advance_head(con, rankings.source, head)
+        _advance_head(con, rankings.source, head)
         run_checks(con, "checks/ledger/", {"run_id": run_id})
     return report
 
@@ -155,7 +144,9 @@ def _ingest_sets(target: Target, chunk: list[Parsed], prompts: RunPrompts) -> No
     ledger_rankings.insert_quarantine(con, refused, source=target.source, run_id=target.run_id)
 
 
-def _advance_head(con: duckdb.DuckDBPyConnection, source: str, head: Head) -> None:
+def _advance_head(con: duckdb.DuckDBPyConnection, source: str, head: Head | None) -> None:
+    if head is None:
+        return
     stored = ledger.ingested_head(con, source)
     if stored is not None and (
         head.seq < stored.seq or (head.seq == stored.seq and head.sha256 != stored.sha256)

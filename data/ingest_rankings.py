@@ -14,7 +14,7 @@ from data.inbox.decisions import Action
 from data.jsonl import RowError
 from data.ledger_rankings import Accepted, HeldLine
 from data.outcomes import IngestCounts, Parsed, Refused, Resolution, Target
-from data.rankings import KnownRankings, doubt_about, event_id_of, read_ranking
+from data.rankings import ROLES, KnownRankings, doubt_about, event_id_of, read_ranking
 
 _RESOLUTIONS: dict[Action, Resolution] = {"accept": "accepted", "discard": "discarded"}
 
@@ -28,6 +28,12 @@ class RankingRules:
     roles: Mapping[str, str]
     decisions: Mapping[str, Action]
     allow_top: bool
+
+    def __post_init__(self) -> None:
+        """Refuse roles that the ledger would refuse later, less clearly."""
+        for role in (self.new_role, *self.roles.values()):
+            if role is not None and role not in ROLES:
+                raise ValueError(f"the role is {role!r}; it must be one of {', '.join(ROLES)}")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -84,8 +84,8 @@ class IngestCounts:
 class IngestReport:
     """Outcomes of an ingest."""
 
-    sets: IngestCounts
-    rankings: IngestCounts
+    sets: IngestCounts = field(default_factory=IngestCounts)
+    rankings: IngestCounts = field(default_factory=IngestCounts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,18 +59,18 @@ RUN_EVENTS: Final = pl.Schema({"event_id": pl.String})
 
 NEW_RANKINGS: Final = pl.Schema(
     {
-        "ranking_id": pl.String,
-        "set_id": pl.String,
-        "annotator_id": pl.String,
-        "revision": pl.UInt16,
-        "supersedes": pl.String,
-        "outcome": pl.String,
-        "coverage": pl.String,
-        "skip_reason": pl.String,
-        "active_ms": pl.UInt32,
+        "ranking_id": pl.String(),
+        "set_id": pl.String(),
+        "annotator_id": pl.String(),
+        "revision": pl.UInt16(),
+        "supersedes": pl.String(),
+        "outcome": pl.String(),
+        "coverage": pl.String(),
+        "skip_reason": pl.String(),
+        "active_ms": pl.UInt32(),
         "started_at": pl.Datetime("us", "UTC"),
         "submitted_at": pl.Datetime("us", "UTC"),
-        "ui_version": pl.String,
+        "ui_version": pl.String(),
     }
 )
 
