@@ -23,46 +23,53 @@ AnnotatorId = Annotated[
 ]
 
 
+HostOption = Annotated[
+    str,
+    typer.Option(
+        help="Address to listen on. Other than this machine's own it also needs --tokens and "
+        "--behind-tls-proxy."
+    ),
+]
+TokensOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write personal links to this file, which only you may read, and not to the "
+        "terminal, whose output may be logged.",
+    ),
+]
+ProxyOption = Annotated[
+    str,
+    typer.Option(
+        "--behind-tls-proxy",
+        metavar="URL",
+        help="An https proxy in front shows the page at this address, such as "
+        "https://rank.example.org; links and cookies are made for it.",
+    ),
+]
+LeaseOption = Annotated[
+    float,
+    typer.Option(
+        metavar="MINUTES",
+        help="How long a set stays reserved for the person who has it. Each change renews it.",
+    ),
+]
+LinksOption = Annotated[
+    bool,
+    typer.Option(
+        "--links", help="Make new personal links for everybody; the old ones stop working."
+    ),
+]
+
+
 def annotate(
-    host: Annotated[
-        str,
-        typer.Option(
-            help="Address to listen on. Other than this machine's own it also needs --tokens and "
-            "--behind-tls-proxy."
-        ),
-    ] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8765,
-    tokens: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write personal links to this file, which only you may read, and not to the "
-            "terminal, whose output may be logged.",
-        ),
-    ] = None,
-    proxy_url: Annotated[
-        str,
-        typer.Option(
-            "--behind-tls-proxy",
-            metavar="URL",
-            help="An https proxy in front shows the page at this address, such as "
-            "https://rank.example.org; links and cookies are made for it.",
-        ),
-    ] = "",
-    lease_minutes: Annotated[
-        float,
-        typer.Option(
-            metavar="MINUTES",
-            help="How long a set stays reserved for the person who has it. Each change renews it.",
-        ),
-    ] = 30.0,
+    tokens: TokensOption = None,
+    proxy_url: ProxyOption = "",
+    lease_minutes: LeaseOption = 30.0,
     *,
-    links: Annotated[
-        bool,
-        typer.Option(
-            "--links", help="Make new personal links for everybody; the old ones stop working."
-        ),
-    ] = False,
+    links: LinksOption = False,
 ) -> None:
     """Serve the page in which people rank responses, until Ctrl-C.
 
