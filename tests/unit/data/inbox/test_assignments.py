@@ -124,17 +124,19 @@ def test_every_order_is_as_likely() -> None:
     assert sum((n - 200) ** 2 / 200 for n in count.values()) < 49.7
 
 
-def test_tasks_come_in_random_order(make_page: Any) -> None:
-    names = [f"s{i:02}" for i in range(40)]
-    page = make_page(*(make_task(name) for name in names))
-    order = []
-    for _ in names:
-        given = page.give("ann")
-        order.append(given.task.set_id)
-        page.answer(given)
-    assert sorted(order) == names
-    assert order != names
-    assert page.next("ann") is None
+def test_tasks_come_in_random_order_to_each(make_page: Any) -> None:
+    names = [f"s{i:02}" for i in range(30)]
+    page = make_page(*(make_task(name, want=2) for name in names))
+    orders = []
+    for who in ("ann", "bob"):
+        order = []
+        while (given := page.next(who)) is not None:
+            order.append(given.task.set_id)
+            page.answer(given)
+        assert sorted(order) == names
+        orders.append(order)
+    assert names not in orders
+    assert orders[0] != orders[1]
 
 
 def test_low_priority_numbers_come_first(make_page: Any) -> None:
