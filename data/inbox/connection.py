@@ -1,4 +1,4 @@
-"""The inbox's file: create it, open it, write to it in one transaction, read it at one moment.
+"""The inbox's file: create it, open it, write to it in one transaction.
 
 It is built under a temporary name and linked to its own, so that a crash leaves no half of it and
 of two processes that create it at once the second finds the first one's. The file and its journal
@@ -66,16 +66,6 @@ def write(con: sqlite3.Connection) -> Iterator[None]:
     """
     with worded(con), _turn(path_of(con)), _transaction(con):
         yield
-
-
-@contextmanager
-def snapshot(con: sqlite3.Connection) -> Iterator[None]:
-    """Read within the block as of one moment, whatever others write meanwhile."""
-    con.execute(load("inbox/begin_read"))
-    try:
-        yield
-    finally:
-        con.rollback()
 
 
 @contextmanager

@@ -191,11 +191,6 @@ def head(con: sqlite3.Connection) -> Head:
     return Head(inbox_id=identity, seq=seq, sha256=digest)
 
 
-def latest(con: sqlite3.Connection, event_type: EventType) -> int:
-    """Return the seq of the last event of a type other than "ranking", 0 if there is none."""
-    return con.execute(load("inbox/find_latest"), {"type": event_type}).fetchone()["seq"] or 0
-
-
 def verify(con: sqlite3.Connection, *, expected: Head | None = None) -> Head:
     """Walk the whole log and check each hash, holding one row at a time.
 

@@ -11,7 +11,7 @@ import pytest
 
 from data.errors import InputError
 from data.inbox import connection, mirror
-from data.inbox.connection import InboxBusyError, inbox_id, open_inbox, snapshot, write
+from data.inbox.connection import InboxBusyError, inbox_id, open_inbox, write
 from tests.unit.data.inbox.builders import NOW
 
 OPEN = """
@@ -164,16 +164,6 @@ def test_a_write_is_all_or_nothing(tmp_path: Path) -> None:
             con.execute("insert into mirror values ('a', '{}', '')")
             con.execute("insert into mirror values ('b', '{', '')")
         assert mirror.get(con, "a") is None
-
-
-def test_a_snapshot_is_of_one_moment(tmp_path: Path) -> None:
-    with open_inbox(tmp_path / "x") as con, open_inbox(tmp_path / "x") as other:
-        mirror.put(con, "a", "1", now=NOW)
-        with snapshot(con):
-            assert mirror.get(con, "a") == "1"
-            mirror.put(other, "a", "2", now=NOW)
-            assert mirror.get(con, "a") == "1"
-        assert mirror.get(con, "a") == "2"
 
 
 def test_the_mirror_keeps_json_alone(tmp_path: Path) -> None:

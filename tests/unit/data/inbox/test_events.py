@@ -12,7 +12,7 @@ import pytest
 from data.errors import InputError
 from data.inbox import events
 from data.inbox.connection import inbox_id, open_inbox
-from data.inbox.events import Appended, NewEvent, append, head, latest, read, verify
+from data.inbox.events import Appended, NewEvent, append, head, read, verify
 from tests.unit.data.inbox.builders import NOW
 
 
@@ -125,7 +125,7 @@ def test_reading_by_batch_type_and_place(con: sqlite3.Connection) -> None:
     assert seqs(types=["decision", "finished"], batch_id="b") == [2, 4]
     assert seqs(types={"ranking"}, batch_id="c", after=5) == [7]
     assert seqs(types=()) == []
-    assert (latest(con, "decision"), latest(con, "expired")) == (6, 0)
+    assert seqs(types={"decision"}, after=2) == [6]
 
 
 def test_reading_and_checking_hold_one_row_at_a_time(con: sqlite3.Connection) -> None:
