@@ -310,8 +310,10 @@ def test_a_long_chain_needs_no_stack() -> None:
 
 def test_the_chosen_response_does_not_always_come_first(take: Take) -> None:
     taken = take([pair(f"good {i}", f"bad {i}", prompt=f"q{i}") for i in range(40)], "trl")
-    best_first = [row["tiers"][row["display_order"][0]] == 1 for row in taken.rows("rankings")]
-    assert 8 < sum(best_first) < 32
+    shown = [row["tiers"][row["display_order"][0]] == 1 for row in taken.rows("rankings")]
+    assert 8 < sum(shown) < 32
+    listed = [row["responses"][0]["text"].startswith("good") for row in taken.rows("sets")]
+    assert 8 < sum(listed) < 32
 
 
 def test_worker_ids_are_kept_and_only_the_best_becomes_sft(take: Take) -> None:
