@@ -1,10 +1,11 @@
 """What the figures are computed from: small tables of numbers that DuckDB makes of a snapshot.
 
 Annotators and families are numbers from 0, so that numpy can add up by them. Only sums over
-families leave DuckDB, and what concerns sets that several annotators ranked: a million rankings
-fit into memory.
+families leave DuckDB, and what concerns sets that several annotators ranked; what DuckDB has no
+room for it writes into a temporary folder.
 """
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from data.pairs import create_views
 from data.queries import load, names
 
 Columns = dict[str, NDArray[Any]]
+
+MEMORY_LIMIT = "1GB"
 
 
 class Tables:
@@ -58,6 +61,8 @@ class Tables:
 @contextmanager
 def open_tables(snapshot: Path) -> Iterator[Tables]:
     """The tables of a snapshot, a directory with the Parquet files of data.snapshot."""
-    with duckdb.connect(":memory:", config={"threads": 2}) as con:
-        harden(con, [snapshot])
-        yield Tables(con, snapshot)
+    with tempfile.TemporaryDirectory(prefix="rlhf-statistics-") as spilt:
+        config = {"threads": 2, "memory_limit": MEMORY_LIMIT, "temp_directory": spilt}
+        with duckdb.connect(":memory:", config=config) as con:
+            harden(con, [snapshot])
+            yield Tables(con, snapshot)

@@ -277,3 +277,18 @@ def test_a_revision_to_a_skip_takes_the_ranking_away(snapshot: Any, read_pairs: 
     snapshot.rank("r3", "s", {"a": 2, "b": 1}, annotator="y")
     (row,) = read_pairs()
     assert (row["annotator_id"], row["chosen_id"], row["weight"]) == ("y", "b", 1.0)
+
+
+def test_what_top_rankings_leave_out_is_neither_compared_nor_tied(
+    snapshot: Any, read_pairs: Read, out: Path
+) -> None:
+    """Two leave out b and c; two put b above c: two votes, not four."""
+    snapshot.prompt("p")
+    snapshot.set("s", "p", "a b c")
+    for name in ("w", "x"):
+        snapshot.rank(f"r{name}", "s", {"a": 1}, annotator=name, coverage="top")
+    for name in ("y", "z"):
+        snapshot.rank(f"r{name}", "s", {"a": 1, "b": 2, "c": 3}, annotator=name)
+    rows = read_pairs(mode="consensus", min_votes=3)
+    assert pairs_of(rows) == {("a", "b"), ("a", "c")}
+    assert build_pairs(snapshot.path, out, PairsConfig())["count_tied_pairs"] == 0

@@ -15,7 +15,7 @@ from tests.snapshots import Snapshot
 
 @pytest.fixture
 def snapshot(tmp_path: Path) -> Snapshot:
-    """x and y agree on six prompts, w never does; y alone does not take what is shown first."""
+    """x and y agree on six prompts, w never does. x takes the first shown, w the last."""
     made = Snapshot(tmp_path / "snapshot")
     for p in range(6):
         made.prompt(f"p{p}")
@@ -25,7 +25,7 @@ def snapshot(tmp_path: Path) -> Snapshot:
             shown = f"c{p} b{p} a{p}" if name == "y" and p < 3 else ""
             made.rank(f"k{p}{name}", f"s{p}", tiers, annotator=name, shown=shown)
         tiers = {f"a{p}": 3, f"b{p}": 2, f"c{p}": 1}
-        made.rank(f"k{p}w", f"s{p}", tiers, annotator="w", shown=f"c{p} b{p} a{p}")
+        made.rank(f"k{p}w", f"s{p}", tiers, annotator="w")
     return made
 
 
@@ -59,7 +59,7 @@ def test_each_annotator_stands_where_its_figures_are(snapshot: Snapshot) -> None
 def test_a_habit_is_red_only_where_the_interval_leaves_out_one_half(snapshot: Snapshot) -> None:
     plot = plots(measure(snapshot.write()))["habits"]
     names = [label.get_text() for label in plot.axes[0].get_yticklabels()]
-    expected = {"w  (6)": "tab:red", "x  (6)": "tab:red", "y  (6)": "tab:blue"}
+    expected = {"x  (6)": "tab:red", "y  (6)": "tab:blue", "w  (6)": "tab:red"}
     assert dict(zip(names, dots(plot)[1], strict=True)) == {
         name: to_hex(colour) for name, colour in expected.items()
     }

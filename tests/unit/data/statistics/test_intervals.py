@@ -1,5 +1,7 @@
 """Intervals cover what they promise, also with few families; extremes are not certainties."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,20 @@ def test_medians_are_covered() -> None:
         assert figure.high is not None
         held += figure.low <= 1.0 <= figure.high
     assert 0.912 <= held / 300 <= 0.988
+
+
+def test_tails_make_the_interval_of_a_mean_that_of_student() -> None:
+    """t of 9 degrees is 2.262157; resamples of 10 vary 9 / 11 as much as the mean."""
+    low, high = intervals._tails(10)
+    assert low == pytest.approx(NormalDist().cdf(-2.262157 * (11 / 9) ** 0.5))
+    assert high == pytest.approx(1 - low)
+
+
+def test_a_median_that_many_share_has_a_narrow_interval() -> None:
+    """70 of 100 are at most 2, yet its interval is that of the middle, not of the 70th."""
+    values = np.repeat([1.0, 2.0, 3.0], [40, 30, 30])
+    figure = Resamples(100, seed=0).median(np.arange(100), values)
+    assert figure == Figure(value=2.0, low=2.0, high=2.0, n=100)
 
 
 def test_many_families_in_groups_give_the_interval_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
