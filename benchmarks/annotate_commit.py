@@ -3,7 +3,7 @@
 `python -m benchmarks.annotate_commit` publishes sets, serves the page in a process of its own, and
 lets each client take a set, save a draft and submit, again and again, with half a second between
 two requests: some fifty times as busy as people are. Each answer is a committed transaction
-(synchronous = FULL) before its 303 is sent. Prints percentiles in milliseconds; a busy machine shows.
+(synchronous = FULL) before its 303 is sent. Prints percentiles in milliseconds, and the load.
 """
 
 import argparse

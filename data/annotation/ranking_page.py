@@ -51,6 +51,8 @@ def show_task(visit: Visit) -> Response:
     notices = [it for it in visit.query("saved").split(",") if it in SAVED]
     if assignment is None:
         return _empty(visit, notices)
+    if notices and batches.progress(visit.con, assignment.batch_id, now=visit.now).gate(visit.now):
+        notices.append("enough")
     return _form(visit, _filled_first(assignment), notices=notices)
 
 

@@ -335,6 +335,14 @@ def test_the_daily_limit_is_said(tmp_path: Path) -> None:
     assert "that one person gives in a day" in sent(browser, task.ranked(1, 2, 3, 4))
 
 
+def test_whoever_gives_the_last_ranking_that_is_needed_may_stop(tmp_path: Path) -> None:
+    site = make_site(tmp_path, [make_task(i) for i in (1, 2, 3)], make_batch(wanted=2))
+    browser = site.client("ada")
+    assert "enough rankings" not in sent(browser, browser.task().ranked(1, 2, 3, 4))
+    assert "There are enough rankings now" in sent(browser, browser.task().ranked(1, 2, 3, 4))
+    assert "enough rankings" not in browser.task().html, "said once"
+
+
 def test_enough_rankings_end_the_queue(tmp_path: Path) -> None:
     site = make_site(tmp_path, [make_task(1)], make_batch(wanted=1))
     browser = site.client("ada")
