@@ -12,7 +12,7 @@ counts as (
         ranking_item.ranking_id,
         count(*) as count_items,
         count(distinct ranking_item.response_id) as count_responses,
-        bit_count(bit_or(1 << ranking_item.display_pos)) as count_positions,
+        bit_count(bit_or(cast(1 as integer) << cast(ranking_item.display_pos as integer))) as count_positions,
         max(ranking_item.display_pos) as last_position
     from rankings
     inner join ranking_item on rankings.ranking_id = ranking_item.ranking_id

@@ -14,6 +14,9 @@ from data.errors import InputError
 from data.formats import folder as folder_module
 from data.formats.folder import open_folder
 from data.formats.registry import FORMATS, format_of
+from data.ingest import ingest
+from data.lines import lines_of_file
+from data.store import open_store
 from tests.unit.data.formats.conftest import NOW, Take
 
 EXAMPLES = Path(__file__).parents[4].parent / "shared" / "data" / "format_examples"
@@ -285,3 +288,30 @@ def test_rows_are_on_the_disk_before_they_have_their_name(
 def test_the_clock_of_the_call_is_used(tmp_path: Path) -> None:
     with open_folder(tmp_path, datetime(2020, 1, 1, tzinfo=UTC)) as folder:
         assert folder.rankings.now.year == 2020
+
+
+def test_the_ledger_takes_every_row_of_the_largest_sets(take: Take, tmp_path: Path) -> None:
+    rows = [
+        {
+            "instruction": f"question number {number}",
+            "completions": [
+                {"response": f"reply {place}", "overall_score": 1 + place} for place in range(9)
+            ],
+        }
+        for number in range(30)
+    ]
+    taken = take(rows, direction="higher-is-better")
+    files = {name: str(taken.folder / f"{name}.jsonl") for name in ("prompts", "sft")}
+    corpus = read_corpus(CorpusConfig(source="files", min_test_prompts=0, **files))
+    corpus.prompts.write_parquet(tmp_path / "prompts.parquet")
+    with open_store(tmp_path / "store.duckdb", allowed=[tmp_path]) as con:
+        report = ingest(
+            con,
+            prompts=tmp_path / "prompts.parquet",
+            sets=[taken.folder / "sets.jsonl"],
+            rankings=lines_of_file(taken.folder / "rankings.jsonl"),
+            run_id="run",
+            now=NOW,
+            new_role="import",
+        )
+    assert (report.sets.accepted, report.rankings.accepted) == (30, 30)
