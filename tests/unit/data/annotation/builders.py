@@ -1,17 +1,19 @@
 """An inbox with a published batch, and a browser's side of the page's forms."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 from starlette.testclient import TestClient
 
 from data.annotation.app import create_app
 from data.annotation.settings import PageSettings
-from data.inbox import accounts, batches
+from data.inbox import accounts, batches, events
 from data.inbox.batches import NewBatch, Task
 from data.inbox.connection import open_inbox
 from data.sets import parse_set
@@ -144,3 +146,15 @@ class TaskForm:
         """The form with ranks by letter, to be submitted."""
         chosen = {f"tier.{letter}": tier for letter, tier in zip(self.letters, tiers, strict=False)}
         return {**self.fields, **chosen, "action": "ranked", "active_ms": "60000", **more}
+
+
+def rows(site: Site) -> list[dict[str, Any]]:
+    """The rankings in the log."""
+    with open_inbox(site.inbox) as con:
+        return [json.loads(it.payload) for it in events.read(con, types={"ranking"})]
+
+
+def sent(browser: Browser, form: dict[str, object], path: str = "/submit") -> str:
+    answer = browser.post(path, data=form)
+    assert answer.status_code == 200, answer.text
+    return answer.text
