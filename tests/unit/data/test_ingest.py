@@ -107,6 +107,16 @@ def test_all_rows_enter(world: World) -> None:
     assert counts["quarantine"] == 0
 
 
+@pytest.mark.parametrize("size", [2, 9])
+def test_sets_of_the_least_and_the_largest_size(world: World, size: int) -> None:
+    prompts = pl.read_parquet(world.root / "prompts.parquet").to_dicts()
+    one = make_set(prompts[0], [f"text {number}" for number in range(size)])
+    world.write("sets.jsonl", [one])
+    world.write("rankings.jsonl", [make_ranking(one, list(range(size, 0, -1)))])
+    assert world.ingest().rankings.accepted == 1
+    assert world.counts()["ranking_item"] == size
+
+
 def test_same_files_again_add_nothing(world: World) -> None:
     world.ingest()
     before, bytes_before = world.counts(), world.snapshot()
