@@ -236,6 +236,12 @@ MUTANTS = [
         (
             "actors.reference.policy, batch, temperature=config.temperature",
             "actors.reference.policy, batch, temperature=1.0",
+            "temperature 1 in the reference's scoring",
+            (PARTS,),
+        ),
+        (
+            "        actors.policy, batch, temperature=config.temperature",
+            "        actors.policy, batch, temperature=1.0",
             "temperature 1 in the rollout's scoring",
             (PARTS, "i01"),
         ),
@@ -313,8 +319,8 @@ MUTANTS = [
             ("ppo/test_rollout.py::test_episodes_of_a_prompt_stand_together",),
         ),
         (
-            "dialogues = Dialogues(*(x[rows] for x in self.dialogues))",
-            "dialogues = Dialogues(*(x[: len(rows)] for x in self.dialogues))",
+            "self.dialogues.select(rows)",
+            "self.dialogues.select(torch.arange(len(rows)))",
             "a minibatch has the tokens of other episodes",
             ("ppo/test_rollout.py::test_selected_episodes_keep_their_parts_together", "i01"),
         ),
