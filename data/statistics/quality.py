@@ -6,9 +6,9 @@ Beta(2, 2) prior. A tie is no vote: it says that the annotator sees no differenc
 guidelines ask for, and as half a vote it would draw those who use it towards 1/2.
 
 Limits: "right" is the view of the majority, so a bad majority wins and a thoughtful minority looks
-wrong. Pairs of one ranking are not independent: in simulations of 40 prompts with three raters each,
-q lies 3 points too far from 1/2 and its 95 % interval covers the truth 83 to 95 % of the time. A
-reason to talk with somebody, never to drop data.
+wrong. Pairs of one ranking are not independent: in simulations of 40 prompts with three raters
+each, q lies 3 points too far from 1/2 and its 95 % interval covers the truth 83 to 95 % of the
+time. A reason to talk with somebody, never to drop data.
 
 References:
     [1] Dawid and Skene 1979, Maximum likelihood estimation of observer error-rates using the EM

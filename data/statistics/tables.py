@@ -62,7 +62,9 @@ class Tables:
 def open_tables(snapshot: Path) -> Iterator[Tables]:
     """The tables of a snapshot, a directory with the Parquet files of data.snapshot."""
     with tempfile.TemporaryDirectory(prefix="rlhf-statistics-") as spilt:
-        config = {"threads": 2, "memory_limit": MEMORY_LIMIT, "temp_directory": spilt}
-        with duckdb.connect(":memory:", config=config) as con:
+        with duckdb.connect(
+            ":memory:",
+            config={"threads": 2, "memory_limit": MEMORY_LIMIT, "temp_directory": spilt},
+        ) as con:
             harden(con, [snapshot])
             yield Tables(con, snapshot)
