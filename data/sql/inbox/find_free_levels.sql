@@ -1,14 +1,35 @@
 -- Where tasks are left, in the order in which they are handed out: the oldest batch, its lowest
--- priority. Cross join: batches first, most of which are over.
+-- priority. Each priority is looked up after the one before it, not gathered from all tasks.
+with recursive level as (
+    select
+        batch.published_at,
+        batch.batch_id,
+        (
+            select min(task.priority)
+            from task
+            where task.batch_id = batch.batch_id and task.taken < task.want
+        ) as priority
+    from batch
+    where batch.finished_at is null and batch.withdrawn_at is null
+    union all
+    select
+        level.published_at,
+        level.batch_id,
+        (
+            select min(task.priority)
+            from task
+            where
+                task.batch_id = level.batch_id
+                and task.taken < task.want
+                and task.priority > level.priority
+        ) as priority
+    from level
+    where level.priority is not null
+)
+
 select
-    task.batch_id,
-    task.priority
-from batch
-cross join task
-where
-    batch.batch_id = task.batch_id
-    and batch.finished_at is null
-    and batch.withdrawn_at is null
-    and task.taken < task.want
-group by batch.published_at, task.batch_id, task.priority
-order by batch.published_at, task.batch_id, task.priority;
+    batch_id,
+    priority
+from level
+where priority is not null
+order by published_at, batch_id, priority;
