@@ -61,10 +61,12 @@ class Tables:
 @contextmanager
 def open_tables(snapshot: Path) -> Iterator[Tables]:
     """The tables of a snapshot, a directory with the Parquet files of data.snapshot."""
-    with tempfile.TemporaryDirectory(prefix="rlhf-statistics-") as spilt:
-        with duckdb.connect(
+    with (
+        tempfile.TemporaryDirectory(prefix="rlhf-statistics-") as spilt,
+        duckdb.connect(
             ":memory:",
             config={"threads": 2, "memory_limit": MEMORY_LIMIT, "temp_directory": spilt},
-        ) as con:
-            harden(con, [snapshot])
-            yield Tables(con, snapshot)
+        ) as con,
+    ):
+        harden(con, [snapshot])
+        yield Tables(con, snapshot)
