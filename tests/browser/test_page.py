@@ -78,7 +78,7 @@ def test_axe_finds_nothing(serve: Serve, tmp_path: Path, language: str) -> None:
             page.keyboard.press("1")
             page.keyboard.press("?")
             assert violations(page) == [], "help"
-    served.trouble.clear()  # /nothing answers 404, which the browser notes
+    served.forgive()  # /nothing answers 404, which the browser notes
 
 
 def unfold(page: Any) -> None:
@@ -154,7 +154,7 @@ def test_the_policy_holds_where_escaping_would_fail(serve: Serve, site: Site, at
     with page.expect_console_message(lambda it: "Content Security Policy" in it.text):
         page.evaluate(f"() => {{ {attack}; }}")
     assert page.evaluate("window.broken") is None
-    served.trouble.clear()
+    served.forgive()
 
 
 def test_the_page_cannot_be_framed(serve: Serve, site: Site) -> None:
@@ -169,7 +169,7 @@ def test_the_page_cannot_be_framed(serve: Serve, site: Site) -> None:
     page.goto(f"{served.url}/frame")
     frame = page.frames[-1]
     assert "Rank the responses" not in frame.content()
-    served.trouble.clear()
+    served.forgive()
 
 
 def test_no_html_names_who_wrote_a_response(serve: Serve, site: Site) -> None:
