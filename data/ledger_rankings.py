@@ -17,7 +17,6 @@ from data.outcomes import Refused, Resolution
 from data.queries import load
 from data.rankings import KnownRankings, Ranking, SetFacts, event_id_of
 
-
 _ranking_row = attrgetter(
     "event_id",
     "set_id",

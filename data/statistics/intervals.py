@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit  # type: ignore[import-untyped]
+from scipy.special import ndtr, stdtrit
 
 from data.statistics.figures import Figure
 

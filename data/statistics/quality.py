@@ -16,8 +16,8 @@ References:
 """
 
 import numpy as np
-from scipy.sparse import csr_array  # type: ignore[import-untyped]
-from scipy.special import expit, logit  # type: ignore[import-untyped]
+from scipy.sparse import csr_array
+from scipy.special import expit, logit
 
 from data.statistics.figures import Figure
 from data.statistics.intervals import Floats, Resamples, interval
