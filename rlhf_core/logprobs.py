@@ -37,7 +37,7 @@ def token_logits(logits: Tensor, *, temperature: float, pad_id: int | None) -> T
     if temperature != 1:
         logits = logits / temperature
     if pad_id is not None:
-        logits.detach()[..., pad_id] = -torch.inf
+        logits.detach()[..., pad_id : pad_id + 1] = -torch.inf  # none where it has no logit
     return logits
 
 
