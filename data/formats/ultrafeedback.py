@@ -46,6 +46,8 @@ _SCORES = (("overall_score", OVERALL_RANGE), ("fine-grained_score", RATING_RANGE
 def _completions(row: Mapping[str, Any], annotator: str, *, is_higher_better: bool) -> Answer:
     instruction = text_of(row, "instruction")
     completions = objects_of(row, "completions")
+    if not completions:
+        raise RowError("K_RANGE", "completions", "0 distinct responses; a set needs 2 to 9")
     paths = [f"completions.{index}" for index in range(len(completions))]
     candidates = [
         Candidate(

@@ -46,6 +46,12 @@ def test_ultrafeedback(take: Take, row: dict[str, Any], direction: str, tiers: l
     assert taken.rows("sets")[0]["responses"][0]["generator"].startswith("m")
 
 
+def test_a_row_without_completions_is_refused(take: Take) -> None:
+    taken = take([ultra(7.0, 3), ultra()], direction=HIGHER)
+    assert taken.counts == (1, 0, 0, 1)
+    assert taken.reasons == [("K_RANGE", "completions", "0 distinct responses; a set needs 2 to 9")]
+
+
 def binarized(chosen: float, rejected: float) -> dict[str, Any]:
     turns = [
         [{"role": "user", "content": "q"}, {"role": "assistant", "content": it}] for it in "ab"
