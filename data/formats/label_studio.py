@@ -1,8 +1,9 @@
 """Label Studio: exports with its Ranker or its Pairwise control, full JSON and JSON_MIN.
 
 Each annotation is an answer. A Ranker's value has three shapes: buckets by name, one list under the
-control's name, or a bare list. Buckets named rank_1, rank_2, ... are tiers; others have an order
-only if it is given (ReadOptions.order). What is left in "_" was not ranked.
+control's name, or a bare list. Buckets named rank_1, rank_2, ... are tiers (also tier, place and
+bucket); others have an order only if it is given (ReadOptions.order): of score_5 and score_1 the
+name does not say which is best. What is left in "_" was not ranked.
 
 Label Studio writes the order in which a list began as a ranking when nobody touched it, so a list
 in that very order waits for a person. It has no ties but through buckets.
@@ -40,7 +41,10 @@ from data.formats.source import Record
 from data.jsonl import RowError
 from data.messages import Message
 
-_NUMBERED = re.compile(r"\D*?_?0*([1-9][0-9]{0,2})", re.ASCII)
+# Words of which 1 is the best.
+_NUMBERED = re.compile(
+    r"(?:rank|tier|place|bucket)[ _-]?0*([1-9][0-9]{0,2})", re.ASCII | re.IGNORECASE
+)
 _ARRAY_INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _UNRANKED = "_"
 _PAIR_SIDES = ("left", "right")

@@ -180,6 +180,14 @@ def test_named_buckets_with_a_given_order(take: Take) -> None:
     assert taken.tiers() == [{"text 1": 2, "text 2": 1, "text 3": 1, "text 4": 1}]
 
 
+@pytest.mark.parametrize("name", ["score_{}", "stars {}", "{}"])
+def test_a_number_alone_does_not_say_which_bucket_is_best(take: Take, name: str) -> None:
+    task = ranker({"_": [], name.format(5): ["r1"], name.format(1): ["r2", "r3", "r4"]})
+    assert label_studio(take, task).reasons[0][0] == "BUCKET_ORDER"
+    taken = label_studio(take, task, order=(name.format(5), name.format(1)))
+    assert taken.tiers() == [{"text 1": 1, "text 2": 2, "text 3": 2, "text 4": 2}]
+
+
 def test_a_pair_a_skip_and_one_bad_annotation_of_a_task(take: Take) -> None:
     task = ls_task(
         ls_annotation({"selected": "right"}, "pairwise"),
