@@ -79,8 +79,12 @@ def _write(pairs: Path, folder: Path, write: _Write) -> Written:
                 left_out.append(f"{pair['chosen_id']} over {pair['rejected_id']}: {reason}")
                 continue
             lines.append({**row, **_extra(pair)})
+        file = folder / f"{split}.jsonl"
         if lines:
-            write_file(folder / f"{split}.jsonl", _json_lines(lines))
+            write_file(file, _json_lines(lines))
+        else:
+            # One of an earlier export would be loaded beside the others, as a split of this one.
+            file.unlink(missing_ok=True)
         count += len(lines)
     return Written(count, tuple(left_out))
 

@@ -118,6 +118,15 @@ def test_trl_rows(pairs: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_no_split_of_an_earlier_export_stays(pairs: Path, tmp_path: Path) -> None:
+    """It would be loaded as a split of this one, with prompts that may train here."""
+    write_trl(pairs, tmp_path / "trl")
+    frame = pl.read_parquet(pairs / "pairs.parquet")
+    frame.filter(pl.col("split") == "train").write_parquet(pairs / "pairs.parquet")
+    write_trl(pairs, tmp_path / "trl")
+    assert [it.name for it in (tmp_path / "trl").iterdir()] == ["train.jsonl"]
+
+
 @pytest.mark.parametrize(("write", "form"), [(write_trl, "trl"), (write_hh_rlhf, "hh-rlhf")])
 def test_pairs_come_back_with_every_text_as_it_was(
     pairs: Path, tmp_path: Path, take: Take, write: Any, form: str
