@@ -28,6 +28,8 @@ _SHOWN_CHARACTERS = 200
 # The fault of the whole configuration: the next set would fare no better.
 _WRONG_KEY, _WRONG_ADDRESS = (401, 403), (404, 405)
 _PAYMENT_REQUIRED, _TOO_MANY = 402, 429
+# A gateway lost the answer, or gave up waiting for it: the model behind it may have worked.
+_LOST_ON_THE_WAY = (408, 502, 504, 520, 524)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +184,7 @@ class Endpoint:
         return CallFailedError(
             answer,
             can_retry=status == _TOO_MANY or status >= 500,
+            may_be_billed=status in _LOST_ON_THE_WAY,
             retry_after=_retry_after(headers.get("retry-after", ""), datetime.now(UTC)),
         )
 

@@ -246,6 +246,15 @@ def test_a_call_without_a_count_costs_its_worst_case(inbox, usage):
     assert report.tally.cost == pytest.approx(2 * (read * 1000.0 + 100 * 2000.0) / 1e6)
 
 
+@pytest.mark.parametrize("status", [408, 502, 504, 524])
+def test_an_answer_that_a_gateway_lost_costs_its_worst_case(inbox, status):
+    with serving(lambda _: {"status": 503}) as fake:
+        assert inbox.judge(fake, make_sets(1), max_tries=1, **PRICES).tally.cost == 0.0
+        fake.answer = lambda _: {"status": status}
+        # The longest answer alone costs 0.2.
+        assert inbox.judge(fake, make_sets(1), max_tries=1, **PRICES).tally.cost > 0.2
+
+
 def test_the_cap_on_calls_holds_with_retries_and_repairs(inbox):
     with serving() as fake:
         report = inbox.judge(fake, make_sets(12), max_calls=7)
