@@ -151,7 +151,7 @@ def publish(
 ) -> bool:
     """Publish a batch, or renew what the run asks of one that is there.
 
-    A new batch begins with the answers that its sets got in earlier ones (data.inbox.carry).
+    It gets the answers that its sets got in other batches (data.inbox.carry).
 
     A batch that is there keeps its tasks, events and published_at; its name, wanted, deadline,
     allow_top, config and retest_after become those given, and a withdrawal ends.
@@ -176,8 +176,9 @@ def publish(
                 "tasks": count,
                 "tasks_sha256": shown.hexdigest(),
             }
-            carry_in(con, batch.batch_id, now=now)
             note(con, "published", batch.batch_id, payload, origin="publish", now=now)
+        # Also into one that is there: nobody carried to it while it was withdrawn or finished.
+        carry_in(con, batch.batch_id, now=now)
     return is_new
 
 

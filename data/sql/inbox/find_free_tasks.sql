@@ -1,5 +1,6 @@
 -- Tasks of one level for an annotator: not had and not written by them, and a retest only some time
--- after their answer to the set that it repeats. In the order of their lots, from a given one on: a
+-- after their answer to the set that it repeats. What they had in hand of a batch that is over does
+-- not count as had: nobody gives it to them again there. In the order of their lots, from a given one on: a
 -- random one gives a random task without a look at all of them.
 -- Parameters: $batch_id, $priority, $lot, $annotator_id, $now.
 select task.set_id
@@ -12,10 +13,19 @@ where
     and not exists (
         select 1
         from assignment as had
+        inner join batch as had_in on had.batch_id = had_in.batch_id
         where
             had.annotator_id = $annotator_id
             and had.set_id = task.set_id
-            and (had.batch_id = task.batch_id or had.state != 'expired')
+            and (
+                had.batch_id = task.batch_id
+                or had.state in ('done', 'discarded')
+                or (
+                    had.state = 'open'
+                    and had_in.finished_at is null
+                    and had_in.withdrawn_at is null
+                )
+            )
     )
     and not exists (
         select 1

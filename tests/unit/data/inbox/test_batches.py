@@ -253,6 +253,38 @@ def test_an_answer_serves_the_other_batches_in_work(con: sqlite3.Connection) -> 
     assert accounts.counts_of(con, "ann", now=NOW).done == 1
 
 
+def test_a_batch_that_is_wanted_again_gets_what_was_answered_meanwhile(
+    con: sqlite3.Connection,
+) -> None:
+    # Guards: sets that nobody is handed any more, and a gate that never opens.
+    tasks = [make_task("s2"), make_task("s3")]
+    batches.publish(con, make_batch(OTHER, wanted=2), tasks, now=NOW)
+    batches.withdraw(con, OTHER, now=NOW)
+    answer_all(con, "ann")
+    assert batches.progress(con, OTHER, now=NOW).have == 0
+    assert not batches.publish(con, make_batch(OTHER, wanted=2), tasks, now=NOW)
+    assert batches.progress(con, OTHER, now=NOW).have == 1
+    answer_all(con, "ann")
+    assert batches.progress(con, OTHER, now=NOW).gate(NOW) == "enough"
+    stored = events.head(con).seq
+    batches.publish(con, make_batch(OTHER, wanted=2), tasks, now=NOW)
+    assert events.head(con).seq == stored
+
+
+def test_what_was_in_hand_of_a_batch_that_is_over_is_handed_out_in_the_next(
+    con: sqlite3.Connection,
+) -> None:
+    held = give(con, "ann").task.set_id
+    batches.publish(con, make_batch(OTHER), [make_task(held)], now=NOW)
+    batches.withdraw(con, BATCH, now=NOW)
+    given = give(con, "ann")
+    assert (given.batch_id, given.task.set_id) == (OTHER, held)
+    # The page of the first one is still open: its answer serves both.
+    answer(con, see(con, held, "ann"))
+    assert batches.progress(con, OTHER, now=NOW).have == (held != "g1")
+    assert see(con, held, "ann", OTHER).state == "done"
+
+
 def test_a_decision_holds_in_every_batch_of_the_ranking(con: sqlite3.Connection) -> None:
     answer_all(con, "ann")
     batches.publish(con, make_batch(OTHER), [make_task("s2")], now=NOW)
