@@ -160,7 +160,8 @@ class _Watcher:
                 self._go_on(progress)
                 self.tried[progress.batch.batch_id] = progress.have
                 return
-        for progress in batches_for_people(self.var):
+        # Of a batch that is over it would publish that again, and withdraw the one in work.
+        for progress in filter(is_unfinished, batches_for_people(self.var)):
             asked_at = self._asked_at(progress.batch.batch_id)
             if asked_at:
                 self._refresh(progress, asked_at)

@@ -76,6 +76,7 @@ def refresh(visit: Visit) -> Response:
 
 def _batch(visit: Visit, progress: Progress) -> dict[str, Any]:
     batch = progress.batch
+    is_in_work = batch.finished_at is None and batch.withdrawn_at is None
     statistics = _mirrored(visit, f"statistics:{batch.batch_id}") or {}
     refreshed = _mirrored(visit, f"refresh:{batch.batch_id}")
     figures = statistics.get("figures", {})
@@ -98,6 +99,7 @@ def _batch(visit: Visit, progress: Progress) -> dict[str, Any]:
         "references": statistics.get("references", {}),
         "annotators": annotators,
         "annotator_figures": columns,
+        "can_refresh": progress.tasks > 0 and is_in_work,
         "refresh": _refresh_state(refreshed),
     }
 

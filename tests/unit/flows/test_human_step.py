@@ -155,6 +155,18 @@ def test_what_the_lead_asks_for_is_taken_in_once(watched: Watched) -> None:
     assert watched.look() == 2
 
 
+@pytest.mark.parametrize("end", ["finish", "withdraw"])
+def test_nothing_is_taken_in_for_a_batch_that_is_over(watched: Watched, end: str) -> None:
+    # Guards: a run that publishes it again, and withdraws the batch that people rank now.
+    if end == "finish":
+        finish(watched.var)
+    else:
+        with open_inbox(watched.var / INBOX_FILE) as inbox:
+            batches.withdraw(inbox, BATCH, now=datetime.now(UTC))
+    ask(watched.var, "2026-01-01T08:00:00+00:00")
+    assert watched.look() == 0
+
+
 def ask(var: Path, at: str) -> None:
     with open_inbox(var / INBOX_FILE) as inbox:
         asked = json.dumps({"at": at})

@@ -154,4 +154,8 @@ def test_the_pipeline_is_asked_to_read_and_says_how_it_went(site: Site) -> None:
     for exit_code, text in ((0, "up to your last request"), (1, "could not read them")):
         put(site, "refresh", asked | {"done_at": asked["at"], "exit_code": exit_code})
         assert text in browser.get("/lead").text
+    assert "/lead/refresh" in browser.get("/lead").text
     assert browser.post("/lead/refresh", data=form | {"batch_id": "b_none"}).status_code == 404
+    with open_inbox(site.inbox) as con:
+        batches.withdraw(con, BATCH, now=datetime.now(UTC))
+    assert "/lead/refresh" not in browser.get("/lead").text
