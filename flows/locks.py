@@ -18,6 +18,8 @@ from flows.environment import cannot_write
 LOCK_FILE = "run.lock"
 PAGE_LOCK = "annotate.lock"
 _POLL_SECONDS = 0.5
+# Who only looks at a lock has it for an instant, too.
+_TRIES, _TRY_SECONDS = 10, 0.02
 
 # What this process holds. Process ids do not tell: two containers may share var/ and a number.
 _held: set[Path] = set()
@@ -94,11 +96,14 @@ def lock_holder(lock: Path) -> str | None:
 
 
 def _acquire(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_TRY_SECONDS)
+        else:
+            return True
+    return False
 
 
 def _open(lock: Path) -> int:

@@ -1,5 +1,6 @@
 """Services that stay: found again, never started twice, ended with all that they started."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -135,3 +136,14 @@ def test_a_lock_with_a_text_counts_only_while_it_is_held(tmp_path: Path) -> None
         with pytest.raises(InputError, match="8765"), hold(lock, "another"):
             pass
     assert lock_holder(lock) is None
+
+
+def test_whoever_only_looks_at_a_lock_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Guards: a run that is refused because `status`, or the page, looked at that moment.
+    looking = (tmp_path / "run.lock").open("w")
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr(time, "sleep", lambda _: looking.close())
+    with hold(tmp_path / "run.lock", "mine"):
+        assert looking.closed
