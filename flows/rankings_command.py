@@ -21,11 +21,11 @@ from data.formats.importing import Importer, ImportReport
 from data.formats.items import Direction, ReadOptions
 from data.formats.published import PublishedSets
 from data.formats.registry import format_of
+from data.inbox import INBOX_FILE
 from data.tiers import COVERAGES
 from flows.environment import var_directory
 from flows.words import console, plain
 
-INBOX = "inbox.sqlite"
 _RANGE = re.compile(r"(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)", re.ASCII)
 
 
@@ -133,7 +133,7 @@ def validate_files(files: Sequence[Path], arguments: ReadArguments) -> int:
 
 
 def _published(now: datetime) -> PublishedSets | None:
-    inbox = var_directory() / INBOX
+    inbox = var_directory() / INBOX_FILE
     return PublishedSets(inbox, now) if inbox.exists() else None
 
 

@@ -21,12 +21,11 @@ from data.formats.write_tasks import (
     write_ranked_csv,
 )
 from data.identity import prompt_id
-from data.inbox import batches
+from data.inbox import INBOX_FILE, batches
 from data.inbox.connection import open_inbox
 from data.rankings import Ranking
 from data.sets import ResponseSet
 from flows.environment import var_directory
-from flows.rankings_command import INBOX
 from flows.run_records import RunRecord, finished_runs
 from flows.words import console, plain, program
 from tasks.artifacts import ArtifactError, ArtifactStore
@@ -103,7 +102,7 @@ def _write_tasks(destination: Path, arguments: ExportArguments) -> Written:
 
 def _published_sets(batch_id: str) -> list[ResponseSet]:
     """The sets of a batch; without an id, of the newest that waits for rankings."""
-    inbox = var_directory() / INBOX
+    inbox = var_directory() / INBOX_FILE
     mend = f'publish sets with: {program()} run --set rank.ranker="human"'
     if not inbox.exists():
         raise InputError(f"{inbox}: nothing is published for ranking; {mend}")

@@ -3,7 +3,7 @@
 Every set passes data.sets, every ranking data.rankings, as in the ledger; what is written is what
 a run will accept.
 
-Omitted on purpose: where the rows go (data.formats.folder, data.formats.batches).
+Omitted on purpose: where the rows go (data.formats.folder, data.formats.published).
 """
 
 import uuid
