@@ -43,12 +43,14 @@ class _Judged:
     Attributes:
         used: Event ids that the run may use, stored now or earlier.
         held: Lines with a doubt, decided or not, for the lead's page.
+        kept_out: Set, annotator and revision of each answer that waits or was discarded.
     """
 
     accepted: list[Accepted] = field(default_factory=list)
     used: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     held: list[HeldLine] = field(default_factory=list)
+    kept_out: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 def ingest_rankings(target: Target, chunk: list[Parsed], rules: RankingRules) -> None:
@@ -77,6 +79,7 @@ def ingest_rankings(target: Target, chunk: list[Parsed], rules: RankingRules) ->
     ledger_rankings.insert_annotators(con, judged.accepted, known)
     ledger_rankings.insert_rankings(con, judged.accepted, source=source, run_id=run_id)
     ledger_rankings.insert_run_events(con, judged.used, run_id=run_id)
+    ledger_rankings.delete_revised_run_events(con, judged.kept_out, run_id=run_id)
     ledger_rankings.insert_quarantine(con, judged.refused, source=source, run_id=run_id)
     ledger_rankings.resolve_quarantine(con, judged.held, source=source)
     ledger_rankings.insert_run_held(con, judged.held, source=source, run_id=run_id)
@@ -110,12 +113,15 @@ def _judge(
         )
     if doubt is not None or resolution is not None:
         judged.held.append(_held(parsed, ranking.event_id, resolution))
+    answer = (ranking.set_id, ranking.annotator_id, ranking.revision)
     if resolution == "discarded":
         counts.discard()
         known.keep_out(ranking)
+        judged.kept_out.append(answer)
     elif doubt is not None and resolution is None:
         counts.refuse(parsed.line, doubt)
         known.keep_out(ranking)
+        judged.kept_out.append(answer)
     else:
         known.add(ranking)
         judged.accepted.append(Accepted(parsed.line.seq, ranking))
@@ -146,7 +152,10 @@ def _judge_invalid(
             )
         )
         return
-    if not is_discarded:
+    if is_discarded:
+        row = parsed.required()
+        judged.kept_out.append((row["set_id"], row["annotator_id"], row["revision"]))
+    else:
         judged.used.append(event_id)
     if resolution is not None:
         judged.held.append(_held(parsed, event_id, resolution))

@@ -126,6 +126,20 @@ def insert_run_events(
     write_rows(con, "insert_run_events", rows, schemas.RUN_EVENTS, run_id=run_id)
 
 
+def delete_revised_run_events(
+    con: duckdb.DuckDBPyConnection, kept_out: Sequence[tuple[str, str, int]], *, run_id: str
+) -> None:
+    """Take the earlier answers off a run's list where a revision of them is kept out.
+
+    Args:
+        con: The store, in a transaction.
+        kept_out: Set, annotator and revision of each.
+        run_id: The run.
+    """
+    schema = schemas.ANSWERS_KEPT_OUT
+    write_rows(con, "delete_revised_run_events", kept_out, schema, run_id=run_id)
+
+
 def insert_run_held(
     con: duckdb.DuckDBPyConnection, held: Sequence[HeldLine], *, source: str, run_id: str
 ) -> None:

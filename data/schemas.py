@@ -57,6 +57,10 @@ NEW_EVENTS: Final = pl.Schema(
 
 RUN_EVENTS: Final = pl.Schema({"event_id": pl.String})
 
+ANSWERS_KEPT_OUT: Final = pl.Schema(
+    {"set_id": pl.String(), "annotator_id": pl.String(), "revision": pl.Int64()}
+)
+
 NEW_RANKINGS: Final = pl.Schema(
     {
         "ranking_id": pl.String(),

@@ -184,6 +184,26 @@ CONFLICT = {**GOOD, "active_ms": 95999}
 BAD = {**ROWS, "conflict": CONFLICT, "torn": b'{"schema": "ranking/1", ', "gap": b"[]"}
 
 
+@pytest.mark.parametrize("active_ms", [1, 60_000])
+def test_an_answer_that_was_revised_does_not_come_back(ledger: Ledger, active_ms: int) -> None:
+    """The annotator took it back: whatever a lead decides on the revision, it counts no more."""
+    given = make_ranking(SETS[0], [1, 2, 3], "bob")
+    revised = {"revision": 2, "supersedes": given["event_id"], "active_ms": active_ms}
+    last = make_ranking(SETS[0], [3, 2, 1], "bob", **revised)
+    rows = {"given": given, "last": last}
+
+    def used(decisions: Mapping[str, Action]) -> list[int]:
+        ledger.ingest(decisions, rows=rows)
+        ledger.snapshot()
+        frame = pl.read_parquet(ledger.root / "snapshot" / "ranking.parquet")
+        return sorted(frame["revision"])
+
+    assert used({}) == ([] if active_ms == 1 else [1, 2])
+    assert used({"last": "discard"}) == []
+    assert used({"last": "accept"}) == [1, 2]
+    assert used({"last": "discard"}) == []
+
+
 def test_a_discard_is_the_way_out_of_a_bad_row(ledger: Ledger) -> None:
     """The inbox never forgets a row, so there must be one."""
     with pytest.raises(InputError, match="IDEMPOTENCY_CONFLICT, first at page, event 5"):
