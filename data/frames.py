@@ -4,13 +4,33 @@ Facts are looked up chunk by chunk by joining a registered frame of ids, so memo
 with the ledger; rows enter as typed frames, never one by one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 import polars as pl
 
 from data.queries import load
+
+
+class _Lent:
+    """A frame that a statement may read until it is taken back.
+
+    A view that is dropped lives on until its transaction ends, and with it what it shows: without
+    this, all rows of an ingest would stay in memory.
+    """
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame: pl.DataFrame | None = frame
+
+    def take_back(self) -> None:
+        self._frame = None
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        if self._frame is None:
+            raise RuntimeError("this frame was taken back")
+        return self._frame.__arrow_c_stream__(requested_schema)
 
 
 def find_rows(
@@ -28,10 +48,9 @@ def find_rows(
         wanted: The one column of the frame, repeats allowed.
     """
     distinct = {column: list(dict.fromkeys(values)) for column, values in wanted.items()}
-    con.register("wanted", pl.DataFrame(distinct, schema=dict.fromkeys(distinct, pl.String)))
-    rows = con.execute(load(f"ledger/{name}"), dict(parameters or {})).fetchall()
-    con.unregister("wanted")
-    return rows
+    frame = pl.DataFrame(distinct, schema=dict.fromkeys(distinct, pl.String))
+    with _lent(con, "wanted", frame):
+        return con.execute(load(f"ledger/{name}"), dict(parameters or {})).fetchall()
 
 
 def write_rows(
@@ -53,12 +72,20 @@ def write_rows(
     if not rows:
         return
     columns = dict(zip(schema, zip(*rows, strict=True), strict=True))
-    con.register("written", pl.DataFrame(columns, schema=schema))
-    # After an error the transaction is broken: unregistering would hide the reason.
-    con.execute(load(f"ledger/{name}"), parameters)
-    con.unregister("written")
+    with _lent(con, "written", pl.DataFrame(columns, schema=schema)):
+        con.execute(load(f"ledger/{name}"), parameters)
 
 
 def texts_of(rows: Iterable[Mapping[str, Any]], field: str) -> list[str]:
     """Return a field of the rows that have a string there."""
     return [value for row in rows if isinstance(value := row.get(field), str)]
+
+
+@contextmanager
+def _lent(con: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame) -> Iterator[None]:
+    lent = _Lent(frame)
+    con.register(name, lent)
+    yield
+    # Not after an error: the transaction is broken then, and unregistering would hide the reason.
+    con.unregister(name)
+    lent.take_back()
