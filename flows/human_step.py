@@ -122,11 +122,14 @@ def watch(var: Path, stop: threading.Event, say: Say) -> None:
     while not stop.wait(POLL_SECONDS):
         try:
             watcher.look()
-        except (InputError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - else the thread ends, and the page stays up
             # Said once: a busy inbox or a full disk may be well again at the next look.
-            if str(error) != trouble:
-                say(f"cannot look for rankings: {error}")
-            trouble = str(error)
+            said = (
+                str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            )
+            if said != trouble:
+                say(f"cannot look for rankings: {said}")
+            trouble = said
         else:
             trouble = ""
 

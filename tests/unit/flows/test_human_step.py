@@ -1,6 +1,7 @@
 """Who starts the rest of a run: the watcher beside the page, a schedule, and what `status` says."""
 
 import json
+import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -182,22 +183,30 @@ def test_a_server_with_the_deployment_is_told_instead(
     assert watched.told == [BATCH]
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (InputError("the inbox is busy"), "the inbox is busy"),
+        (sqlite3.OperationalError("disk I/O error"), "OperationalError: disk I/O error"),
+        (KeyError("batch_id"), "KeyError: 'batch_id'"),
+    ],
+)
 def test_trouble_is_said_once_and_the_watch_goes_on(
-    var: Path, monkeypatch: pytest.MonkeyPatch
+    var: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, text: str
 ) -> None:
-    # Guards: a thread that dies silently; a line each second.
+    # Guards: a thread that dies silently while the page stays up; a line each second.
     said: list[str] = []
     stop, looks = threading.Event(), iter(range(5))
 
     def look(_: object) -> None:
         if next(looks) == 4:
             stop.set()
-        raise InputError("the inbox is busy")
+        raise error
 
     monkeypatch.setattr(human_step, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(human_step._Watcher, "look", look)
     watch(var, stop, said.append)
-    assert said == ["cannot look for rankings: the inbox is busy"]
+    assert said == [f"cannot look for rankings: {text}"]
 
 
 def test_without_an_inbox_nothing_is_ready(tmp_path: Path) -> None:
