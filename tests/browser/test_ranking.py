@@ -262,6 +262,27 @@ def test_a_submission_that_is_sent_again_counts_once(serve: Serve, tmp_path: Pat
     assert len(logged(site, "ranking")) == 1
 
 
+def test_a_submission_that_was_cut_off_leaves_the_form_alive(serve: Serve, tmp_path: Path) -> None:
+    site = two_sets(tmp_path)
+    served = serve(site)
+    page = served.window("ada")
+    cut_off: list[object] = []
+    page.route("**/submit", lambda route: (cut_off.append(route), route.abort("aborted")), times=1)
+    press(page, "1 j 2 j 3 j 4 Control+Enter")
+    expect(page.locator("#draft-state")).to_have_text("Draft saved")
+    assert len(cut_off) == 1
+    press(page, "3")
+    expect(page.locator("#draft-state")).to_have_text("Saving the draft …")
+    expect(page.locator("#draft-state")).to_have_text("Draft saved")
+    page.reload()
+    expect(lane(page, "3")).to_have_text("CD")
+    page.route("**/submit", lambda route: route.abort("aborted"), times=1)
+    press(page, "Control+Enter Control+Enter")
+    expect(saved(page)).to_contain_text("Your ranking is saved.")
+    (row,) = logged(site, "ranking")
+    assert tiers_shown(row) == [1, 2, 3, 3]
+
+
 def test_the_last_answer_is_changed_as_a_new_revision(serve: Serve, tmp_path: Path) -> None:
     site = two_sets(tmp_path)
     page = serve(site).window("ada")

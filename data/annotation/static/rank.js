@@ -9,7 +9,7 @@ const cards = [...form.querySelectorAll(".card")];
 const lanes = [...form.querySelectorAll(".chips")];
 const draftState = document.getElementById("draft-state");
 const keys = document.getElementById("keys");
-const DRAFT_PAUSE_MS = 400, RETRY_MS = 3000, IDLE_MS = 60_000, TICK_MS = 500;
+const DRAFT_PAUSE_MS = 400, RETRY_MS = 3000, SENT_MS = 5000, IDLE_MS = 60_000, TICK_MS = 500;
 
 const say = (key, values = {}) => {
   document.getElementById("status").textContent = fill(key, values);
@@ -90,7 +90,9 @@ form.addEventListener("change", ({ target }) => {
 
 // A revision has no draft: the answer that it changes is stored already.
 const keepsDrafts = field("revision").value === "1";
-let timer = 0, saving = false, dirty = false, over = false;
+let timer = 0, saving = false, dirty = false, over = false, sentAt = -Infinity;
+// While a submission is under way its answer may overtake a draft; that one is no longer news.
+const isSending = () => performance.now() - sentAt < SENT_MS;
 
 function saveSoon(pause = DRAFT_PAUSE_MS) {
   if (!keepsDrafts) return;
@@ -109,11 +111,10 @@ async function save() {
   try {
     const answer = await fetch("/draft", { method: "POST", body: formBody(), headers: { Accept: "application/json" }, keepalive: true });
     if (answer.ok) draftState.textContent = fill("draft_saved");
-    else if (answer.status === 409 || answer.status === 401) refused(await answer.json());
+    else if ([401, 409].includes(answer.status) && !isSending()) refused(await answer.json());
     else throw new Error(String(answer.status));
   } catch {
-    if (over) return;
-    draftState.textContent = fill("draft_failed");
+    if (!isSending()) draftState.textContent = fill("draft_failed");
     saving = false;
     return saveSoon(RETRY_MS);
   }
@@ -161,11 +162,11 @@ form.addEventListener("submit", (event) => {
     field("skip_reason").focus();
     return say("no_reason");
   }
-  if (over && form.dataset.sent) return event.preventDefault();
+  // It may not arrive: what is not saved yet is saved, changes go on being saved, and it can be
+  // sent again, for the same form sent twice is stored once.
   tick();
-  over = true;
-  form.dataset.sent = "yes";
-  clearTimeout(timer);
+  sentAt = performance.now();
+  save();
 });
 // Back from the page after: the form is alive again.
 addEventListener("pageshow", ({ persisted }) => { if (persisted) location.reload(); });
