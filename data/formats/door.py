@@ -12,14 +12,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from data.families import normalise
-from data.formats.items import Answer
+from data.formats.items import NO_TIME, Answer
 from data.identity import canonical_json, prompt_id, response_id, set_id, sha256_text
 from data.jsonl import ROW_LIMITS, RowError
 from data.messages import Message
 from data.rankings import KnownRankings, Ranking, read_ranking
 from data.sets import ResponseSet, parse_set
 
-HELD_CODES = ("UNANSWERED", "GROUND_TRUTH")
+HELD_CODES = ("UNANSWERED", "GROUND_TRUTH", "REPLACED")
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_OID, "rlhf/rankings/import")
 _SHOWN_KEY = 40
 
@@ -125,22 +125,38 @@ def ranking_row(
 
 
 def check_answer(
-    row: _Row, answer: Answer, known: KnownRankings, ids: Mapping[str, str]
+    row: _Row,
+    answer: Answer,
+    known: KnownRankings,
+    ids: Mapping[str, str],
+    *,
+    accept_replaced: bool = False,
 ) -> tuple[_Row, Ranking]:
     """Give a ranking its event id and revision, and check it.
+
+    Args:
+        row: The ranking without them.
+        answer: Where it comes from.
+        known: What it is checked against.
+        ids: The source's key -> response id.
+        accept_replaced: Take an answer that the annotator has replaced since as a new revision.
 
     Returns:
         The whole row, and what was read from it.
 
     Raises:
-        RowError: DUPLICATE if the very answer is known, CONTRADICTION if another one is and the
-            source knows no corrections; else the first reason against the row.
+        RowError: DUPLICATE if the very answer is known, REPLACED if another one has come after it,
+            CONTRADICTION if another one is known and the source knows no corrections; else the
+            first reason against the row.
     """
-    event_id = str(uuid.uuid5(_NAMESPACE, canonical_json([answer.foreign_id, row])))
-    if event_id in known.events or event_id in known.held:
-        raise RowError("DUPLICATE", "event_id", "same event, same content: ignored")
     earlier = known.answers.get((row["set_id"], row["annotator_id"]), {})
     revision = max(earlier, default=0) + 1
+    event_id = _event_id(row, answer)
+    if event_id in known.events or event_id in known.held:
+        _refuse_known(event_id, row, answer, earlier)
+        if not accept_replaced:
+            raise _replaced(event_id, earlier)
+        event_id = _event_id(row, answer, after=earlier[revision - 1])
     if earlier and not answer.may_revise:
         message = "the same annotator answered this set otherwise before, in event"
         raise RowError("CONTRADICTION", "", f"{message} {earlier[revision - 1]}")
@@ -151,6 +167,28 @@ def check_answer(
         return row, read_ranking(row, known)
     except RowError as error:
         raise _in_words_of_source(error, ids) from None
+
+
+def _event_id(row: _Row, answer: Answer, *, after: str | None = None) -> str:
+    """The id of an answer; of one that is given again, the id of the event before plays a part."""
+    content = [answer.foreign_id, row] if after is None else [answer.foreign_id, row, after]
+    return str(uuid.uuid5(_NAMESPACE, canonical_json(content)))
+
+
+def _refuse_known(event_id: str, row: _Row, answer: Answer, earlier: Mapping[int, str]) -> None:
+    """Refuse an answer that is in force, or whose time says that it is the old one."""
+    last = max(earlier, default=0)
+    in_force = earlier.get(last, event_id)
+    again = _event_id(row, answer, after=earlier.get(last - 1))
+    if in_force in (event_id, again) or answer.submitted_at != NO_TIME:
+        raise RowError("DUPLICATE", "event_id", "same event, same content: ignored")
+
+
+def _replaced(event_id: str, earlier: Mapping[int, str]) -> RowError:
+    old = next((number for number, one in earlier.items() if one == event_id), 1)
+    message = f"this was revision {old}, replaced since by revision {max(earlier)};"
+    message += " --accept-held takes it as a new revision"
+    return RowError("REPLACED", "", message)
 
 
 def new_rankings(now: datetime) -> KnownRankings:

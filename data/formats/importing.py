@@ -197,7 +197,7 @@ class Importer:
     ) -> tuple[_Row, Ranking]:
         annotator = self._names.get(answer.annotator, answer.annotator)
         row = ranking_row(answer, name=set_id, ids=ids, annotator=annotator, source=self._source)
-        return check_answer(row, answer, sink.rankings, ids)
+        return check_answer(row, answer, sink.rankings, ids, accept_replaced=self._accept_held)
 
     def _doubt(self, sink: _Sink, answer: Answer | None, ranking: Ranking) -> RowError | None:
         if self._accept_held:

@@ -229,7 +229,31 @@ def test_a_corrected_sheet_is_a_revision(take: Take) -> None:
     sheet(take, ranks("1", "2", "3", "4"))
     taken = sheet(take, ranks("1", "2", "4", "3"))
     assert [row["revision"] for row in taken.rows("rankings")] == [1, 2]
-    assert sheet(take, ranks("1", "2", "3", "4")).counts == (0, 1, 0, 0)
+    assert sheet(take, ranks("1", "2", "4", "3")).counts == (0, 1, 0, 0)
+
+
+def test_an_answer_that_was_replaced_waits_and_is_a_revision_when_accepted(take: Take) -> None:
+    first, second = ranks("1", "2", "3", "4"), ranks("1", "2", "4", "3")
+    sheet(take, first)
+    sheet(take, second)
+    taken = sheet(take, first)
+    message = "this was revision 1, replaced since by revision 2;"
+    message += " --accept-held takes it as a new revision"
+    assert (taken.counts, taken.reasons) == ((0, 0, 1, 0), [("REPLACED", "", message)])
+    taken = sheet(take, first, accept_held=True)
+    old, replaced, new = taken.rows("rankings")
+    assert taken.counts == (1, 0, 0, 0)
+    assert (new["revision"], new["supersedes"], new["tiers"]) == (
+        3,
+        replaced["event_id"],
+        old["tiers"],
+    )
+    assert len({it["event_id"] for it in (old, replaced, new)}) == 3
+    for accept_held in (False, True):
+        assert sheet(take, first, accept_held=accept_held).counts == (0, 1, 0, 0)
+    assert "revision 2, replaced since by revision 3" in sheet(take, second).reasons[-1][2]
+    assert sheet(take, second, accept_held=True).rows("rankings")[-1]["revision"] == 4
+    assert sheet(take, first).counts == (0, 0, 1, 0)
 
 
 def test_a_broken_row_spoils_its_own_ranking_only(take: Take) -> None:
