@@ -6,6 +6,7 @@ there is none and words the outcome.
 
 import uuid
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, runtime
@@ -20,6 +21,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed
 
+from data.inbox.batches import Progress
 from flows.config import RunConfig, portable_json
 from flows.environment import prepare_environment, var_directory
 from flows.human_step import (
@@ -77,16 +79,26 @@ def train(batch_id: str = "") -> list[dict[str, Any]]:
     """
     var = var_directory()
     prepare_environment(var)
-    ready = ready_batches(var) if batch_id else untried_batches(var)
+    if not _to_train(var, batch_id):
+        return []
     rows: list[dict[str, Any]] = []
-    for progress in ready:
-        if batch_id in ("", progress.batch.batch_id):
+    with run_lock(var, wait=runtime.deployment.id is not None):
+        # Anew: while we waited another run may have finished or withdrawn what was ready. To run
+        # it again would publish it again, and withdraw the batch in work.
+        for progress in _to_train(var, batch_id):
             try:
                 rows += _run(RunConfig.model_validate_json(progress.batch.config), Span())
             except StageFailedError as error:
                 note_failure(var, progress, str(error))
                 raise
     return rows
+
+
+def _to_train(var: Path, batch_id: str) -> list[Progress]:
+    """Ready batches: those whose rest has not failed, or the one that is named."""
+    if not batch_id:
+        return untried_batches(var)
+    return [it for it in ready_batches(var) if it.batch.batch_id == batch_id]
 
 
 def _run(config: RunConfig, span: Span) -> list[dict[str, Any]]:
