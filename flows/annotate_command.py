@@ -11,9 +11,11 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
 from data.errors import InputError
@@ -52,8 +54,10 @@ def serve_annotation(
     prepare_environment(var)
     url = proxy_url.rstrip("/") or f"http://{_in_url(host)}:{port}"
     with _listen(host, port) as listener, hold(var / PAGE_LOCK, url):
-        made = _new_links(var, url, everybody=links, may_make_first=tokens is None or links)
-        _tell_links(made, tokens)
+        # Old links end when new ones are made, so where these go is made sure of first.
+        with _opened(tokens if links else None) as file:
+            made = _new_links(var, url, everybody=links, may_make_first=tokens is None or links)
+            _tell_links(made, file)
         _say(f"The ranking page is up: {url}")
         _say(f"New links for everybody: {program()} annotate --links. Ctrl-C stops the page.")
         _serve(var, listener, public, lease_minutes)
@@ -135,24 +139,31 @@ def _new_links(var: Path, url: str, *, everybody: bool, may_make_first: bool) ->
         return {FIRST_ANNOTATOR: link(url, token)}
 
 
-def _tell_links(made: Mapping[str, str], tokens: Path | None) -> None:
-    if not made:
-        return
-    lines = [f"{name}: {address}" for name, address in made.items()]
+@contextmanager
+def _opened(tokens: Path | None) -> Iterator[TextIO | None]:
+    """Open the file for links, empty and readable by its owner alone."""
     if tokens is None:
-        _say("Personal links, shown this once; each is as good as a password:")
-        for line in lines:
-            _say(f"  {line}")
+        yield None
         return
     try:
         # Never readable by others, not even between making the file and its rights.
         descriptor = os.open(tokens, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(descriptor, 0o600)
-            file.writelines(f"{line}\n" for line in lines)
+            yield file
     except OSError as error:
         raise cannot_write(tokens, error) from None
     _say(f"Personal links are in {tokens}; each is as good as a password.")
+
+
+def _tell_links(made: Mapping[str, str], file: TextIO | None) -> None:
+    lines = [f"{name}: {address}" for name, address in made.items()]
+    if file is not None:
+        file.writelines(f"{line}\n" for line in lines)
+    elif lines:
+        _say("Personal links, shown this once; each is as good as a password:")
+        for line in lines:
+            _say(f"  {line}")
 
 
 def _serve(

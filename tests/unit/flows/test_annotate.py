@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from data.inbox import INBOX_FILE
+from data.inbox.accounts import by_token
+from data.inbox.connection import open_inbox
 from flows.annotate_command import link
 from flows.api import free_port, is_up
 from flows.spine import repository_root
@@ -121,6 +124,17 @@ def test_new_links_go_to_a_file_that_only_the_owner_reads(tmp_path: Path) -> Non
     new = links_in(tokens.read_text())["ada"]
     assert new.startswith("https://rank.example.org/enter/")
     assert new.rpartition("/")[2] != first.stdout.rpartition("/")[2].strip()
+
+
+def test_links_that_cannot_be_written_leave_the_old_ones_valid(tmp_path: Path) -> None:
+    added = rlhf("annotators", "add", "ada", var=tmp_path)
+    missing = tmp_path / "missing" / "links.txt"
+    arguments = ("--port", str(free_port()), "--links", "--tokens", str(missing))
+    done = rlhf("annotate", *arguments, var=tmp_path)
+    assert done.returncode == 2
+    assert f"{missing} cannot be written" in done.stderr
+    with open_inbox(tmp_path / INBOX_FILE) as con:
+        assert by_token(con, added.stdout.rpartition("/")[2].strip())
 
 
 def test_a_tokens_file_makes_no_account_unasked(tmp_path: Path) -> None:
