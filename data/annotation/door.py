@@ -18,15 +18,13 @@ def show_door(visit: Visit) -> Response:
 
 
 def enter(visit: Visit) -> Response:
-    """Exchange the token of a link for a cookie."""
-    tries: TokenTries = visit.request.app.state.tries
-    client = visit.request.client.host if visit.request.client else ""
-    if not tries.are_left(client):
-        raise PageError(429, "enter.too_many")
+    """Exchange the token of a link for a cookie.
+
+    Only wrong ones are limited: many people may come from one address, such as a proxy's.
+    """
     account = accounts.by_token(visit.con, visit.field("token"))
     if account is None:
-        tries.note_failure(client)
-        raise PageError(403, "enter.refused")
+        raise _refusal(visit)
     if visit.session_id:
         accounts.close_session(visit.con, visit.session_id)
     session_id = accounts.open_session(
@@ -42,6 +40,15 @@ def enter(visit: Visit) -> Response:
         secure=visit.settings.is_behind_tls,
     )
     return response
+
+
+def _refusal(visit: Visit) -> PageError:
+    tries: TokenTries = visit.request.app.state.tries
+    client = visit.request.client.host if visit.request.client else ""
+    if not tries.are_left(client):
+        return PageError(429, "enter.too_many")
+    tries.note_failure(client)
+    return PageError(403, "enter.refused")
 
 
 def leave(visit: Visit) -> Response:
