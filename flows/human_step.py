@@ -136,16 +136,18 @@ def watch(var: Path, stop: threading.Event, say: Say) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class _Watcher:
-    """What was started, and what was tried, so that a run that fails is not started for ever.
+    """What was started, and what was begun, so that nothing is started or told for ever.
+
+    A rest that fails is noted in the inbox and counts as begun until more rankings come.
 
     Attributes:
-        tried: {batch: its number of rankings when the rest was last started}.
+        begun: {batch that is ready still: its number of rankings when the rest was last started}.
         run: The process that is on its way, with what to do when it ends.
     """
 
     var: Path
     say: Say
-    tried: dict[str, int] = field(default_factory=dict)
+    begun: dict[str, int] = field(default_factory=dict)
     run: "tuple[subprocess.Popen[bytes], Callable[[int], None]] | None" = None
 
     def look(self) -> None:
@@ -154,14 +156,18 @@ class _Watcher:
             process, ended = self.run
             if process.poll() is None:
                 return
-            self.run = None
+            # First: what cannot be noted now, because the inbox is busy, is noted at the next look.
             ended(process.returncode)
+            self.run = None
         if lock_holder(self.var / LOCK_FILE) is not None:
             return
-        for progress in ready_batches(self.var):
-            if self.tried.get(progress.batch.batch_id) != progress.have:
+        ready = untried_batches(self.var)
+        names = {it.batch.batch_id for it in ready}
+        self.begun = {name: have for name, have in self.begun.items() if name in names}
+        for progress in ready:
+            if self.begun.get(progress.batch.batch_id) != progress.have:
                 self._go_on(progress)
-                self.tried[progress.batch.batch_id] = progress.have
+                self.begun[progress.batch.batch_id] = progress.have
                 return
         # Of a batch that is over it would publish that again, and withdraw the one in work.
         for progress in filter(is_unfinished, batches_for_people(self.var)):
@@ -174,20 +180,24 @@ class _Watcher:
         batch = progress.batch
         rankings = f"{progress.have} of {batch.wanted} rankings for {batch.name}"
         if has_train_deployment():
-            emit_enough(batch.batch_id)
-            self.say(f"{rankings}: told the Prefect server, which starts {TRAIN_DEPLOYMENT}")
+            # Once: more rankings change nothing while the server has not begun.
+            if batch.batch_id not in self.begun:
+                emit_enough(batch.batch_id)
+                self.say(f"{rankings}: told the Prefect server, which starts {TRAIN_DEPLOYMENT}")
             return
         process = self._start(progress)
-        self.run = process, self._say_end
         log = self.var / RUN_LOG
-        self.say(f"{rankings}: the rest runs now, as process {process.pid}; its output: {log}")
 
-    def _say_end(self, code: int) -> None:
-        if code == 0:
-            self.say(f"the run has ended; {program()} report prints its figures")
-        else:
-            log = self.var / RUN_LOG
-            self.say(f"the run has ended with exit code {code}; {log} says why and how to go on")
+        def note_end(code: int) -> None:
+            if code == 0:
+                self.say(f"the run has ended; {program()} report prints its figures")
+                return
+            why = f"exit code {code}; {log} says why and how to go on"
+            note_failure(self.var, progress, why)
+            self.say(f"the run has ended with {why}")
+
+        self.run = process, note_end
+        self.say(f"{rankings}: the rest runs now, as process {process.pid}; its output: {log}")
 
     def _refresh(self, progress: Progress, asked_at: str) -> None:
         process = self._start(progress, "--until", COLLECT_STAGE)

@@ -127,8 +127,13 @@ def sentences(status: Status) -> list[str]:
         lines.append(f"Ranking page: {status.page}")
     elif is_waiting:
         lines.append(f"The ranking page is not up; start it with: {program()} annotate")
-    if any(batch.state in ("ready", "failed") for batch in status.batches) and not status.run:
+    states = {batch.state for batch in status.batches}
+    if "ready" in states and not status.run:
         lines.append(f"Start what is ready with: {program()} annotate, or the run's own command")
+    if "failed" in states and not status.run:
+        lines.append(
+            "What failed starts again with the run's own command, or when more rankings come"
+        )
     who = [
         f"{it['annotator_id']} ({it['role']}, {it['done']} done)"
         for it in status.annotators

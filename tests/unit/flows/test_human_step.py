@@ -122,8 +122,32 @@ def test_a_run_that_failed_starts_again_only_when_there_is_more(watched: Watched
     assert [watched.look(), watched.look()] == [1, 1]
     assert "exit code 1" in watched.said[-1]
     assert RUN_LOG in watched.said[-1]
+    (batch,) = read_status(watched.var).batches
+    assert (batch.state, RUN_LOG in batch.why) == ("failed", True)
+    # The page was stopped and started: another watcher, which knows nothing of it.
+    watched.watcher = human_step._Watcher(var=watched.var, say=watched.said.append)
+    assert watched.look() == 1
     rank(watched.var, "ada", 1)
     assert watched.look() == 2
+
+
+def test_a_failure_that_a_busy_inbox_does_not_take_is_noted_later(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Guards: a run that failed, and that nobody knows of.
+    rank(watched.var, "ada", 2)
+    watched.look()
+    watched.end(1)
+
+    def busy(*_: object) -> None:
+        raise InputError("the inbox is busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(human_step, "note_failure", busy)
+        with pytest.raises(InputError):
+            watched.look()
+    assert watched.look() == 1
+    assert read_status(watched.var).batches[0].state == "failed"
 
 
 def test_nothing_starts_while_a_run_holds_var(watched: Watched) -> None:
@@ -181,6 +205,15 @@ def test_a_server_with_the_deployment_is_told_instead(
     rank(watched.var, "ada", 2)
     assert [watched.look(), watched.look()] == [0, 0]
     assert watched.told == [BATCH]
+    rank(watched.var, "ada", 1)
+    assert watched.look() == 0
+    assert watched.told == [BATCH], "the server has not begun yet"
+    note_failure(watched.var, ready_batches(watched.var)[0], "stage sft failed")
+    assert watched.look() == 0
+    assert watched.told == [BATCH]
+    rank(watched.var, "ada", 1)
+    assert watched.look() == 0
+    assert watched.told == [BATCH, BATCH]
 
 
 @pytest.mark.parametrize(
