@@ -4,6 +4,10 @@ The records of GET /api/v1/datasets/{id}/records?include=responses, one a row, a
 the page {"items": [...]}. Ranks may be equal and may leave gaps; gaps are closed. The export of
 Argilla's SDK holds the options in their own order and has lost the ranks: it is refused.
 
+A record does not say which of its fields are responses; the options of the question do. Where the
+metadata name a set of ours, they are those that the metadata name too; else those that some answer
+of the file ranks. Other fields, such as a context, are not read.
+
 Omitted on purpose: suggestions, which are a model's, and questions that are no ranking.
 
 References:
@@ -11,6 +15,7 @@ References:
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +38,7 @@ from data.formats.items import (
     text_of,
     unanswered,
 )
-from data.formats.source import Record
+from data.formats.source import Record, read_records
 from data.jsonl import RowError
 from data.messages import Message
 
@@ -41,20 +46,22 @@ _RANKS_LOST = "this export holds option order, not ranks; read it through the RE
 _MAX_RANK = 10**6
 
 
-def _convert(record: Record, options: ReadOptions) -> Iterator[Content]:
+def _convert(record: Record, options: ReadOptions, ranked: frozenset[str]) -> Iterator[Content]:
     row = record.row
     if "items" in row and "fields" not in row:
         for index, one in enumerate(objects_of(row, "items")):
-            yield from _record(one, f"items.{index}.", options)
+            yield from _record(one, f"items.{index}.", options, ranked)
         return
     if "fields" not in row:
         _refuse_lost_ranks(row.get("values"), "values")
         message = "this response has no record with the texts; export records with their responses"
         raise RowError("ARGILLA_NO_RECORD", "fields", message)
-    yield from _record(row, "", options)
+    yield from _record(row, "", options, ranked)
 
 
-def _record(row: Mapping[str, Any], prefix: str, options: ReadOptions) -> Iterator[Content]:
+def _record(
+    row: Mapping[str, Any], prefix: str, options: ReadOptions, ranked: frozenset[str]
+) -> Iterator[Content]:
     """Yield each response to a record; one that nobody answered yields the reason."""
     fields = object_of(field_of(row, "fields", prefix.rstrip(".")), f"{prefix}fields")
     metadata = object_of(row.get("metadata") or {}, f"{prefix}metadata")
@@ -68,7 +75,7 @@ def _record(row: Mapping[str, Any], prefix: str, options: ReadOptions) -> Iterat
     for index, response in enumerate(require_list({"responses": responses}, "responses")):
         path = f"{prefix}responses.{index}"
         try:
-            yield _response(object_of(response, path), path, fields, metadata, options)
+            yield _response(object_of(response, path), path, (fields, metadata), options, ranked)
         except RowError as error:
             yield error
 
@@ -76,10 +83,11 @@ def _record(row: Mapping[str, Any], prefix: str, options: ReadOptions) -> Iterat
 def _response(
     response: Mapping[str, Any],
     path: str,
-    fields: Mapping[str, Any],
-    metadata: Mapping[str, Any],
+    record: tuple[Mapping[str, Any], Mapping[str, Any]],
     options: ReadOptions,
+    ranked: frozenset[str],
 ) -> Content:
+    fields, metadata = record
     status = response.get("status", "submitted")
     if status in ("draft", "pending"):
         return unanswered(f"a {status} is no answer yet")
@@ -88,21 +96,25 @@ def _response(
         raise RowError("BAD_OUTCOME", f"{path}.status", message)
     is_skip = status == "discarded"
     ranks = {} if is_skip else _ranks(response, path)
-    texts = {name: value for name, value in fields.items() if name not in ("prompt", "messages")}
     set_id = metadata.get("set_id")
     is_ours = isinstance(set_id, str)
+    named = metadata.keys() if is_ours else ranked
+    texts = [it for it in fields if it in named and it not in ("prompt", "messages")]
     names = {name: _response_id(metadata, name) if is_ours else name for name in texts}
     unknown = next((name for name in ranks if name not in names), None)
     if unknown is not None:
         message = f"option {shorten(unknown)} is no field of the record"
         raise RowError("FOREIGN_RESPONSE", f"{path}.values", message)
+    if len(names) < 2:
+        message = "which fields are responses is not known: no answer of the file ranks two of them"
+        raise RowError("ARGILLA_NO_OPTIONS", f"{path}.values", message)
     submitted = _time(response, path)
     return Answer(
         annotator=f"argilla:{text_of(response, 'user_id', path)}",
         messages=[] if is_ours else _messages(fields),
         set_id=set_id if is_ours else None,
         candidates=tuple(
-            Candidate(names[name], text_of(texts, name, "fields"), UNKNOWN) for name in texts
+            Candidate(names[name], text_of(fields, name, "fields"), UNKNOWN) for name in texts
         ),
         tiers=dense_tiers(
             {names[name]: rank for name, rank in ranks.items()}, is_higher_better=False
@@ -182,8 +194,22 @@ def _matches(row: Mapping[str, Any]) -> bool:
     )
 
 
+def _ranked_options(path: Path) -> frozenset[str]:
+    """The options that some answer of a file ranks; what is wrong in it is said later."""
+    found: set[str] = set()
+    for record in read_records(path):
+        rows = record.row.get("items") if "items" in record.row else [record.row]
+        for row in rows if isinstance(rows, list) else ():
+            answers = row.get("responses") if isinstance(row, dict) else None
+            for answer in answers if isinstance(answers, list) else ():
+                with suppress(RowError):
+                    found.update(_ranks(object_of(answer, ""), ""))
+    return frozenset(found)
+
+
 def _read(path: Path, options: ReadOptions) -> Iterator[Item]:
-    return read_items(path, lambda record: _convert(record, options))
+    ranked = _ranked_options(path)
+    return read_items(path, lambda record: _convert(record, options, ranked))
 
 
 FORMAT = Format("argilla", "Argilla: records with REST responses, JSON", _matches, _read)

@@ -274,7 +274,11 @@ LOST = {
         (record(), "UNANSWERED", ""),
         (record(response(status="draft")), "UNANSWERED", ""),
         (record(response(1, 2, status="odd")), "BAD_OUTCOME", "responses.0.status"),
-        (record(response(1, 2)), "INCOMPLETE", "tiers"),
+        (
+            record(response(status="discarded", values={})),
+            "ARGILLA_NO_OPTIONS",
+            "responses.0.values",
+        ),
         (record(response(1, 2, 3, 4, 5)), "FOREIGN_RESPONSE", "responses.0.values"),
         (record(response(1, "2", 3, 4)), "TIER_TYPE", "responses.0.values.rank.value.1.rank"),
         (record(response(1, True, 3, 4)), "TIER_TYPE", "responses.0.values.rank.value.1.rank"),
@@ -285,6 +289,40 @@ LOST = {
 def test_argilla_refused(take: Take, row: dict[str, Any], code: str, field: str) -> None:
     taken = take([row], "argilla")
     assert [it[:2] for it in taken.reasons] == [(code, field)]
+
+
+def with_context(*responses: dict[str, Any], **metadata: str) -> dict[str, Any]:
+    row = record(*responses, metadata=metadata)
+    return {**row, "fields": {**row["fields"], "context": "some page"}}
+
+
+@pytest.mark.parametrize("coverage", ["full", "top"])
+def test_argilla_a_field_that_no_answer_ranks_is_no_response(take: Take, coverage: str) -> None:
+    taken = take([with_context(response(1, 2, 3, 4))], coverage=coverage)
+    assert taken.tiers() == [{f"text {i}": i for i in range(1, 5)}]
+    assert {it["text"] for it in taken.rows("sets")[0]["responses"]} == {
+        f"text {i}" for i in range(1, 5)
+    }
+
+
+def test_argilla_an_option_that_another_answer_ranks_is_a_response(take: Take) -> None:
+    rows = [with_context(response(1, 2)), record(response(1, 2, 3, 4))]
+    taken = take(rows)
+    assert taken.counts == (1, 0, 0, 1)
+    assert taken.reasons[0][:2] == ("INCOMPLETE", "tiers")
+    partial = take(rows, coverage="top").rows("rankings")[1]
+    assert (len(partial["tiers"]), len(partial["display_order"])) == (2, 4)
+
+
+def test_argilla_the_metadata_name_the_responses_of_a_set_of_ours(take: Take) -> None:
+    take([record(response(1, 2, 3, 4))])
+    ours = take([record(response(1, 2, 3, 4))]).rows("sets")[0]
+    ids = {it["text"]: it["response_id"] for it in ours["responses"]}
+    metadata = {f"response_{i}": ids[f"text {i}"] for i in range(1, 5)}
+    row = with_context(response(4, 3, 2, 1, user_id="u"), set_id=ours["set_id"], **metadata)
+    taken = take([row], coverage="top")
+    assert taken.counts == (1, 0, 0, 0)
+    assert taken.tiers()[-1] == {f"text {i}": 5 - i for i in range(1, 5)}
 
 
 def test_the_message_says_how_to_get_the_ranks(take: Take) -> None:
