@@ -104,13 +104,16 @@ def import_rankings(
         reports = [importer.take(it, format_of(it, arguments.form), options) for it in sources]
         folder.add_best_responses()
         added = folder.commit()
-        sent = published.commit() if published is not None else {}
+        sent = published.commit() if published is not None else []
     _print_reports(reports)
     terminal = console()
     for name, rows in added.items():
         terminal.print(plain(f"{out / name}: {rows} rows added"), soft_wrap=True)
-    for batch, rows in sent.items():
-        terminal.print(plain(f"batch {batch}: {rows} rankings sent to the run that waits for them"))
+    for batch, rows, is_finished in sent:
+        words = "sent to the run that waits for them"
+        if is_finished:
+            words = "stored; no run waits for them, the next rlhf run takes them in"
+        terminal.print(plain(f"batch {batch}: {rows} rankings {words}"), soft_wrap=True)
     if not added and not sent:
         terminal.print("nothing new")
     return 2 if any(it.read and it.read == it.quarantined for it in reports) else 0

@@ -31,6 +31,14 @@ class _NewAnswer(NamedTuple):
     is_held: bool
 
 
+class Sent(NamedTuple):
+    """Answers that were stored for a batch; a finished one has no run that waits for them."""
+
+    batch_id: str
+    answers: int
+    is_finished: bool
+
+
 class PublishedSets:
     """Sets of the batches in the inbox, and the answers that an import adds.
 
@@ -77,8 +85,8 @@ class PublishedSets:
         self.rankings.add(ranking)
         self._new.append(_NewAnswer(self._batch_of[ranking.set_id], row, place, is_held))
 
-    def commit(self) -> dict[str, int]:
-        """Store the new rankings; returns batch id -> number of them.
+    def commit(self) -> list[Sent]:
+        """Store the new rankings; returns how many for each batch.
 
         Raises:
             InputError: An annotator answered a set elsewhere since the file was read.
@@ -94,12 +102,13 @@ class PublishedSets:
                     added[batch_id] = added.get(batch_id, 0) + 1
                 elif result is not Result.REPLAY:
                     overtaken = overtaken or place
+            finished = {it.batch_id for it in batches.list_batches(con) if it.finished_at}
         if overtaken:
             raise InputError(
                 f"{overtaken}: this annotator answered the set on the page meanwhile, or a lead"
                 " discarded the answer; import the file again to see what is left"
             )
-        return added
+        return [Sent(batch, number, batch in finished) for batch, number in added.items()]
 
     def _know_task(self, task: batches.Task, batch: batches.Batch) -> None:
         self._batch_of[task.set_id] = batch.batch_id

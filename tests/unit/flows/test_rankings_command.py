@@ -217,6 +217,18 @@ def test_a_spreadsheet_goes_out_and_comes_back_into_the_run_that_waits(var: Path
     assert not Path("rankings.jsonl").exists()
 
 
+def test_answers_to_a_finished_batch_wait_for_the_next_run(var: Path) -> None:
+    publish(var, make_set(1))
+    rlhf("export", "sheet.csv", "-f", "csv", "--annotator", "ann_07")
+    with open_inbox(var / "inbox.sqlite") as con:
+        batches.finish(con, BATCH, events.head(con), now=NOW)
+    fill_in("sheet.csv")
+    result = rlhf("import", "sheet.csv")
+    words = f"batch {BATCH}: 1 rankings stored; no run waits for them, the next rlhf run takes them"
+    assert words in result.output
+    assert len(rankings_in(var)) == 1
+
+
 def test_a_corrected_spreadsheet_replaces_the_answer_in_the_inbox(var: Path) -> None:
     publish(var, make_set(1))
     rlhf("export", "one.csv", "-f", "csv", "--annotator", "ann_07")
