@@ -69,6 +69,7 @@ def run(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until another run ends, instead of refusing.")
     ] = False,
+    batch: Annotated[str, typer.Option("--batch", metavar="BATCH", hidden=True)] = "",
 ) -> None:
     """Run the pipeline; finished stages with unchanged inputs come from the cache.
 
@@ -85,7 +86,9 @@ def run(
     from flows.run_command import run_pipeline
 
     with plain_mistakes():
-        code = run_pipeline(config, overrides or [], from_stage, until_stage, wait=wait)
+        code = run_pipeline(
+            config, overrides or [], from_stage, until_stage, wait=wait, batch_id=batch
+        )
     raise typer.Exit(code)
 
 

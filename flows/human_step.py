@@ -53,6 +53,13 @@ def is_unfinished(progress: Progress) -> bool:
     return progress.batch.finished_at is None and progress.batch.withdrawn_at is None
 
 
+def waits_for_a_run(var: Path, batch_id: str) -> bool:
+    """Whether a batch is there and unfinished."""
+    return any(
+        it.batch.batch_id == batch_id and is_unfinished(it) for it in batches_for_people(var)
+    )
+
+
 def ready_batches(var: Path) -> list[Progress]:
     """Unfinished batches whose gate is open: enough rankings, the deadline, or nothing left."""
     now = datetime.now(UTC)
@@ -224,7 +231,8 @@ class _Watcher:
         config = self.var / "batches" / f"{progress.batch.batch_id}.json"
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(progress.batch.config, encoding="utf-8")
-        command = [*_RLHF, "run", "--wait", "--config", str(config), *more]
+        batch = ("--batch", progress.batch.batch_id)
+        command = [*_RLHF, "run", "--wait", *batch, "--config", str(config), *more]
         with (self.var / RUN_LOG).open("ab") as log:
             return _start_apart(command, {**os.environ, "RLHF_VAR": str(self.var)}, log)
 

@@ -17,6 +17,7 @@ from flows.api import ServerError, prefect_api
 from flows.config import RunConfig
 from flows.config_files import load_config
 from flows.environment import prepare_environment, var_directory
+from flows.human_step import waits_for_a_run
 from flows.locks import PAGE_LOCK, lock_holder, run_lock
 from flows.outcome import Span, StageFailedError
 from flows.report import print_replies
@@ -31,7 +32,13 @@ PLAIN_ERRORS = (InputError, OSError, FloatingPointError)
 
 
 def run_pipeline(
-    config_name: str, overrides: Sequence[str], first: str, last: str, *, wait: bool = False
+    config_name: str,
+    overrides: Sequence[str],
+    first: str,
+    last: str,
+    *,
+    wait: bool = False,
+    batch_id: str = "",
 ) -> int:
     """Run the pipeline and print how it went.
 
@@ -41,6 +48,7 @@ def run_pipeline(
         first: Stage to make again, with those after it; empty for none.
         last: Stage to stop after; empty for the last.
         wait: Wait for another run to end, instead of refusing.
+        batch_id: Run only if this batch still waits for a run; empty runs in any case.
 
     Returns:
         The exit code.
@@ -55,6 +63,10 @@ def run_pipeline(
     again = _command(config_name, overrides, last)
     prepare_environment(var)
     with run_lock(var, wait=wait), _sigterm_as_interrupt():
+        # Else it would publish the batch again, and withdraw the one in work.
+        if batch_id and not waits_for_a_run(var, batch_id):
+            sys.stdout.write(f"Batch {batch_id} is finished or withdrawn; nothing is left to do.\n")
+            return 0
         try:
             with prefect_api() as wait_for_api:
                 rows = _run_flow(wait_for_api, config, first, last)

@@ -104,6 +104,7 @@ def test_the_rest_starts_once_with_the_config_of_the_batch(watched: Watched) -> 
     command = watched.started[0].command
     assert Path(option(command, "--config")).read_text() == CONFIG
     assert "--wait" in command
+    assert option(command, "--batch") == BATCH
     assert "--until" not in command
     assert watched.started[0].env["RLHF_VAR"] == str(watched.var)
     finish(watched.var)

@@ -1,7 +1,7 @@
 """What was ready when it was looked at may be over when var/ is free: then nothing runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 
 from data.inbox import INBOX_FILE, batches
 from data.inbox.connection import open_inbox
-from flows import pipeline
+from flows import pipeline, run_command
 from flows.human_step import untried_batches
 from flows.outcome import StageFailedError
 from tests.integration.people import rank
@@ -88,3 +88,30 @@ def test_train_notes_what_failed_and_tries_it_again_only_by_name(runs: Runs) -> 
     assert pipeline.train.fn() == []
     assert pipeline.train.fn(BATCH) == [{"stage": "evaluate"}]
     assert runs.names == ["run", "run"]
+
+
+@pytest.mark.parametrize("is_withdrawn", [True, False])
+def test_a_run_for_a_batch_ends_at_once_where_that_is_over(
+    runs: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    is_withdrawn: bool,
+) -> None:
+    # Guards: the watcher's child, which publishes again what was withdrawn while it waited.
+    began: list[str] = []
+
+    def run_flow(*_: object) -> list[dict[str, Any]]:
+        began.append("run")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_command, "prepare_environment", lambda _: None)
+    monkeypatch.setattr(run_command, "run_lock", runs.lock)
+    monkeypatch.setattr(run_command, "prefect_api", lambda: nullcontext(lambda: True))
+    monkeypatch.setattr(run_command, "_run_flow", run_flow)
+    runs.withdraws = is_withdrawn
+    code = run_command.run_pipeline("smoke", [], "", "", wait=True, batch_id=BATCH)
+    assert runs.locked == ["wait=True"]
+    assert began == ([] if is_withdrawn else ["run"])
+    assert code == (0 if is_withdrawn else run_command.EXIT_INTERRUPTED)
+    assert ("finished or withdrawn" in capsys.readouterr().out) == is_withdrawn
