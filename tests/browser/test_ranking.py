@@ -118,6 +118,29 @@ def test_help_lists_the_keys_and_flags_open(serve: Serve, tmp_path: Path) -> Non
     expect(flags.get_by_role("checkbox", checked=True)).to_have_count(1)
 
 
+def test_keys_of_one_character_can_be_switched_off(serve: Serve, tmp_path: Path) -> None:
+    site = two_sets(tmp_path)
+    page = serve(site).window("ada")
+    page.get_by_role("button", name="Keys").click()
+    page.get_by_role("checkbox", name="Use these keys").uncheck()
+    page.get_by_role("button", name="Close").click()
+    for _ in ("now", "after a reload"):
+        press(page, "1 j 2 f ?")
+        expect(lane(page, "")).to_have_text("ABCD")
+        expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+        page.reload()
+    for letter in "ABCD":
+        group = page.get_by_role("group", name=f"Rank of response {letter}")
+        group.get_by_role("radio", name="2").check()
+    press(page, "Control+Enter")
+    expect(saved(page)).to_contain_text("Your ranking is saved.")
+    page.get_by_role("button", name="Keys").click()
+    page.get_by_role("checkbox", name="Use these keys").check()
+    page.keyboard.press("Escape")
+    press(page, "1")
+    expect(lane(page, "1")).to_have_text("A")
+
+
 def test_a_letter_is_dragged_into_a_lane(serve: Serve, tmp_path: Path) -> None:
     site = two_sets(tmp_path)
     page = serve(site).window("ada")

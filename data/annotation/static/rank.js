@@ -173,6 +173,11 @@ addEventListener("pageshow", ({ persisted }) => { if (persisted) location.reload
 
 // ---- keys ------------------------------------------------------------------------------------
 
+// Keys of one character get in the way of who speaks to the machine, so they can be switched off.
+const keysOn = document.getElementById("keys-on");
+keysOn.checked = localStorage.keys !== "off";
+keysOn.addEventListener("change", () => { localStorage.keys = keysOn.checked ? "on" : "off"; });
+
 let current = cards[0];
 
 function select(card) {
@@ -212,7 +217,7 @@ addEventListener("keydown", (event) => {
   // Enter in a radio button would submit the form by itself.
   if (key === "enter" && event.target.matches?.("input")) return event.preventDefault();
   if (inText || event.ctrlKey || event.altKey || event.metaKey || event.isComposing || event.repeat) return;
-  if (keys.open && key !== "?") return;
+  if (!keysOn.checked || (keys.open && key !== "?")) return;
   if (/^[1-9]$/.test(key)) {
     event.preventDefault();
     if (Number(key) > ranks) return say("no_such_rank", { rank: key, last: ranks });
