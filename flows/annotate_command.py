@@ -48,7 +48,7 @@ def serve_annotation(
     """
     if not lease_minutes > 0:
         raise InputError(f"--lease-minutes is {lease_minutes:g}; give more than 0, such as 30")
-    public = _public_host(proxy_url)
+    hosts = _hosts(host, proxy_url)
     _check_exposure(host, tokens, proxy_url)
     var = var_directory()
     prepare_environment(var)
@@ -60,7 +60,7 @@ def serve_annotation(
             _tell_links(made, file)
         _say(f"The ranking page is up: {url}")
         _say(f"New links for everybody: {program()} annotate --links. Ctrl-C stops the page.")
-        _serve(var, listener, public, lease_minutes)
+        _serve(var, listener, hosts, is_behind_tls=bool(proxy_url), lease_minutes=lease_minutes)
     _say("The page is down; drafts and answers are kept.")
 
 
@@ -86,17 +86,18 @@ def _check_exposure(host: str, tokens: Path | None, proxy_url: str) -> None:
         )
 
 
-def _public_host(proxy_url: str) -> tuple[str, ...]:
-    """The name under which browsers ask a proxy for the page."""
+def _hosts(host: str, proxy_url: str) -> tuple[str, ...]:
+    """The names under which browsers may ask for the page, as they send them."""
+    own = (_in_url(host),) if _is_loopback(host) else ()
     if not proxy_url:
-        return ()
+        return own
     parts = urlsplit(proxy_url)
     if parts.scheme != "https" or not parts.hostname or parts.path.strip("/"):
         raise InputError(
             f"--behind-tls-proxy is {proxy_url}; give the address in the browser, such as "
             "https://rank.example.org, without a path"
         )
-    return (parts.hostname,)
+    return (*own, parts.hostname)
 
 
 def _is_loopback(host: str) -> bool:
@@ -107,7 +108,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    return f"[{ipaddress.ip_address(host).compressed}]" if ":" in host else host
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -167,7 +168,12 @@ def _tell_links(made: Mapping[str, str], file: TextIO | None) -> None:
 
 
 def _serve(
-    var: Path, listener: socket.socket, public: tuple[str, ...], lease_minutes: float
+    var: Path,
+    listener: socket.socket,
+    hosts: tuple[str, ...],
+    *,
+    is_behind_tls: bool,
+    lease_minutes: float,
 ) -> None:
     import uvicorn
 
@@ -177,8 +183,8 @@ def _serve(
 
     settings = PageSettings(
         inbox=var / INBOX_FILE,
-        hosts=(*LOOPBACK_HOSTS, *public),
-        is_behind_tls=bool(public),
+        hosts=(*LOOPBACK_HOSTS, *hosts),
+        is_behind_tls=is_behind_tls,
         lease_seconds=60.0 * lease_minutes,
     )
     server = uvicorn.Server(
@@ -186,7 +192,7 @@ def _serve(
             create_app(settings),
             access_log=False,
             log_level="warning",
-            proxy_headers=bool(public),
+            proxy_headers=is_behind_tls,
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )

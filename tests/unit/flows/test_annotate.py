@@ -67,19 +67,21 @@ def test_what_is_not_safe_or_not_possible_is_refused(
     assert "/enter/" not in done.stdout
 
 
-def started(process: subprocess.Popen[str], port: int) -> None:
+def started(process: subprocess.Popen[str], port: int, host: str = "127.0.0.1") -> None:
     end = time.monotonic() + START_SECONDS
-    while not is_up(f"http://127.0.0.1:{port}/health"):
+    while not is_up(f"http://{host}:{port}/health"):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.05)
 
 
-def served(var: Path, *arguments: str, stop: int = signal.SIGINT) -> tuple[str, int]:
+def served(
+    var: Path, *arguments: str, stop: int = signal.SIGINT, host: str = "127.0.0.1"
+) -> tuple[str, int]:
     """Start the page, stop it by a signal; returns its output and exit code."""
     port = free_port()
     process = subprocess.Popen(
-        command("annotate", "--port", str(port), *arguments),
+        command("annotate", "--host", host, "--port", str(port), *arguments),
         cwd=repository_root(),
         env=environment(var),
         stdout=subprocess.PIPE,
@@ -87,7 +89,7 @@ def served(var: Path, *arguments: str, stop: int = signal.SIGINT) -> tuple[str, 
         text=True,
     )
     try:
-        started(process, port)
+        started(process, port, host)
         process.send_signal(stop)
         output, _ = process.communicate(timeout=30)
     finally:
@@ -109,6 +111,12 @@ def test_the_first_start_makes_an_account_and_later_ones_show_no_link(tmp_path: 
     later, _ = served(tmp_path)
     assert links_in(later) == {}
     assert "annotate --links" in later
+
+
+def test_another_address_of_this_machine_is_answered_too(tmp_path: Path) -> None:
+    output, code = served(tmp_path, host="127.0.0.2")
+    assert code == 0, output
+    assert links_in(output)["me"].startswith("http://127.0.0.2:")
 
 
 def test_new_links_go_to_a_file_that_only_the_owner_reads(tmp_path: Path) -> None:
