@@ -55,7 +55,7 @@ class Answer:
             quality=_numbers(form, "quality", letters, 7),
             flags={it: flags for it in letters if (flags := form.get(f"flag.{it}"))},
             skip_reason=form.get("skip_reason", [""])[-1],
-            active_ms=_number(form.get("active_ms", [""])[-1], 2**32 - 1),
+            active_ms=whole_number(form.get("active_ms", [""])[-1], 2**32 - 1),
         )
 
     @classmethod
@@ -68,6 +68,12 @@ class Answer:
         }
         reason = row.get("skip_reason") or ""
         return cls(**named, skip_reason=reason, active_ms=row["active_ms"])
+
+
+def whole_number(text: str, most: int) -> int | None:
+    """Return a number from 0 to `most` as forms send it, None for any other text."""
+    is_number = text.isascii() and text.isdigit() and len(text) < 12
+    return number if is_number and (number := int(text)) <= most else None
 
 
 def close_gaps(tiers: Mapping[str, int]) -> dict[str, int]:
@@ -128,10 +134,5 @@ def ranking_row(
 
 
 def _numbers(form: Form, name: str, letters: str, most: int) -> dict[str, int]:
-    sent = {it: _number(form.get(f"{name}.{it}", [""])[-1], most) for it in letters}
+    sent = {it: whole_number(form.get(f"{name}.{it}", [""])[-1], most) for it in letters}
     return {letter: number for letter, number in sent.items() if number}
-
-
-def _number(text: str, most: int) -> int | None:
-    is_number = text.isascii() and text.isdigit() and len(text) < 12
-    return number if is_number and (number := int(text)) <= most else None

@@ -15,6 +15,7 @@ from data.annotation.answers import (
     close_gaps,
     ranking_row,
     shown_order,
+    whole_number,
 )
 from data.annotation.security import PageError
 from data.annotation.visit import Visit, redirect
@@ -24,6 +25,7 @@ from data.jsonl import RowError, parse_object
 from data.rankings import KnownRankings, SetFacts, event_id_of, outcome_of, validate_ranking
 
 SAVED = ("ranked", "not_rankable", "skipped", "gaps", "late", "held", "revised", "draft")
+MAX_COUNT = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +80,11 @@ def save_draft(visit: Visit) -> Response:
     if visit.field("revision") != "1":
         raise PageError(400, "error.form")
     # Our script counts its drafts; what a person saves by the button is the newest there is.
-    rev = assignment.draft_rev + 1
+    rev: int | None = assignment.draft_rev + 1
     if visit.wants_json:
-        rev = int(visit.field("rev")) if visit.field("rev").isdecimal() else 0
+        rev = whole_number(visit.field("rev"), MAX_COUNT)
+    if rev is None:
+        raise PageError(400, "error.form")
     answer = Answer.of_form(visit.form, len(assignment.display_order))
     is_mine = assignments.save_draft(
         visit.con,
@@ -103,13 +107,14 @@ def submit(visit: Visit) -> Response:
     """Check an answer as the ingest will, store it, and go on to the next set."""
     outcome = visit.field("action")
     event_id = event_id_of({"event_id": visit.field("event_id")})
-    if outcome not in OUTCOMES or event_id is None or not visit.field("revision").isdecimal():
+    revision = whole_number(visit.field("revision"), MAX_COUNT)
+    if outcome not in OUTCOMES or event_id is None or revision is None:
         raise PageError(400, "error.form")
     assignment = _assignment(visit)
     filled = Filled(
         assignment=assignment,
         answer=Answer.of_form(visit.form, len(assignment.display_order)),
-        revision=int(visit.field("revision")),
+        revision=revision,
         supersedes=visit.field("supersedes"),
         is_draft=False,
     )

@@ -99,6 +99,13 @@ def test_an_overtaken_draft_is_told_and_a_draft_after_the_answer_too(site: Site)
     assert (late.status_code, late.json()) == (409, {"reason": "lost"})
 
 
+@pytest.mark.parametrize("rev", ["", "-1", "x", str(10**20), "9" * 5000])
+def test_a_draft_that_no_script_of_ours_counted_is_refused(site: Site, rev: str) -> None:
+    browser, as_json = site.client("ada"), {"Accept": "application/json"}
+    answer = browser.post("/draft", data=browser.task().ranked(1, rev=rev), headers=as_json)
+    assert (answer.status_code, answer.json()) == (400, {"reason": "form"})
+
+
 def test_without_javascript_a_button_keeps_the_draft(site: Site) -> None:
     browser = site.client("ada")
     for tiers in ((1,), (1, 2)):
@@ -122,7 +129,14 @@ def test_time_is_never_more_than_the_clock_of_the_server_saw(site: Site) -> None
 
 @pytest.mark.parametrize(
     "change",
-    [{"action": "steal"}, {"event_id": "1"}, {"revision": ""}, {"revision": "²"}, {"action": ""}],
+    [
+        {"action": "steal"},
+        {"event_id": "1"},
+        {"revision": ""},
+        {"revision": "²"},
+        {"action": ""},
+        {"revision": "9" * 5000},
+    ],
 )
 def test_a_form_that_is_not_ours_is_refused(site: Site, change: dict[str, str]) -> None:
     browser = site.client("ada")
