@@ -22,6 +22,7 @@ from data.formats.items import Direction, ReadOptions
 from data.formats.published import PublishedSets
 from data.formats.registry import format_of
 from data.inbox import INBOX_FILE
+from data.inbox.connection import open_inbox
 from data.tiers import COVERAGES
 from flows.environment import var_directory
 from flows.words import console, plain
@@ -98,8 +99,7 @@ def import_rankings(
     options, now = arguments.options(), datetime.now(UTC)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; name a folder with --out")
-    published = _published(now)
-    with _locked(out), open_folder(out, now) as folder:
+    with _published(now) as published, _locked(out), open_folder(out, now) as folder:
         importer = Importer(folder, published, names=arguments.names(), accept_held=accept_held)
         reports = [importer.take(it, format_of(it, arguments.form), options) for it in sources]
         folder.add_best_responses()
@@ -129,15 +129,21 @@ def validate_files(files: Sequence[Path], arguments: ReadArguments) -> int:
         InputError: A file cannot be read, or an argument is wrong.
     """
     options, now = arguments.options(), datetime.now(UTC)
-    importer = Importer(Folder(None, now), _published(now), names=arguments.names())
-    reports = [importer.take(it, format_of(it, arguments.form), options) for it in files]
+    with _published(now) as published:
+        importer = Importer(Folder(None, now), published, names=arguments.names())
+        reports = [importer.take(it, format_of(it, arguments.form), options) for it in files]
     _print_reports(reports)
     return 2 if any(it.quarantined for it in reports) else 0
 
 
-def _published(now: datetime) -> PublishedSets | None:
+@contextmanager
+def _published(now: datetime) -> Iterator[PublishedSets | None]:
     inbox = var_directory() / INBOX_FILE
-    return PublishedSets(inbox, now) if inbox.exists() else None
+    if not inbox.exists():
+        yield None
+        return
+    with open_inbox(inbox, read_only=True) as con:
+        yield PublishedSets(con, now)
 
 
 def _print_reports(reports: Sequence[ImportReport]) -> None:

@@ -7,8 +7,9 @@ Omitted on purpose: hand-outs. Nobody was given these tasks here; the answers co
 """
 
 import json
+import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.errors import InputError
@@ -16,8 +17,12 @@ from data.formats.door import new_rankings
 from data.identity import sha256_bytes, sha256_text
 from data.inbox import accounts, batches, events
 from data.inbox.assignments import Result, take_in
-from data.inbox.connection import open_inbox
+from data.inbox.connection import open_inbox, path_of, write
+from data.inbox.tasks import Task, find_task
 from data.rankings import KnownRankings, Ranking, SetFacts, event_id_of
+
+# Who waits meanwhile to store a ranking waits for one chunk.
+CHUNK_ANSWERS = 500
 
 _Row = dict[str, Any]
 
@@ -46,34 +51,36 @@ class PublishedSets:
         rankings: What rows of rankings are checked against.
     """
 
-    def __init__(self, inbox: Path, now: datetime) -> None:
-        """Read what is published.
+    def __init__(self, con: sqlite3.Connection, now: datetime) -> None:
+        """Read which batches there are; their sets and answers are read when one is asked for.
 
-        Raises:
-            InputError: If the inbox is damaged, or of another version.
+        Args:
+            con: The inbox, open for as long as this is in use.
+            now: The clock of this machine, with a time zone.
         """
-        self._inbox = inbox
+        self._con = con
         self._now = now
+        self._batches = [it for it in batches.list_batches(con) if it.withdrawn_at is None]
+        self._asked: set[str] = set()
+        self._read: set[str] = set()
         self._batch_of: dict[str, str] = {}
         self._texts: dict[str, str] = {}
         self._facts: dict[str, SetFacts] = {}
         self._new: list[_NewAnswer] = []
         self.rankings: KnownRankings = new_rankings(now)
         self.rankings.sets = self._facts
-        with open_inbox(inbox, read_only=True) as con:
-            for batch in batches.list_batches(con):
-                if batch.withdrawn_at is not None:
-                    continue
-                for task in batches.read_tasks(con, batch.batch_id):
-                    self._know_task(task, batch)
-            for account in accounts.listing(con):
-                self.rankings.annotators[account.annotator_id] = ("import", account.is_active)
-            for batch_id in sorted(set(self._batch_of.values())):
-                for event in events.read(con, batch_id=batch_id, types=["ranking"]):
-                    self._know_event(event.payload)
+        for account in accounts.listing(con):
+            self.rankings.annotators[account.annotator_id] = ("import", account.is_active)
 
     def has_set(self, set_id: str) -> bool:
         """Whether a set is published."""
+        if set_id not in self._asked:
+            self._asked.add(set_id)
+            for batch in self._batches:
+                task = find_task(self._con, batch.batch_id, set_id)
+                if task is not None:
+                    self._know_task(task, batch)
+                    self._know_answers(batch.batch_id)
         return set_id in self._facts
 
     def text_sha256(self, response_id: str) -> str | None:
@@ -93,15 +100,16 @@ class PublishedSets:
         """
         added: dict[str, int] = {}
         overtaken = ""
-        with open_inbox(self._inbox) as con:
-            for batch_id, row, place, is_held in self._new:
-                result = take_in(
-                    con, batch_id=batch_id, row=row, origin=place, is_held=is_held, now=self._now
-                )
-                if result in (Result.STORED, Result.LATE):
-                    added[batch_id] = added.get(batch_id, 0) + 1
-                elif result is not Result.REPLAY:
-                    overtaken = overtaken or place
+        if not self._new:
+            return []
+        with open_inbox(path_of(self._con)) as con:
+            for start in range(0, len(self._new), CHUNK_ANSWERS):
+                chunk = self._new[start : start + CHUNK_ANSWERS]
+                for answer, result in zip(chunk, self._store(con, chunk), strict=True):
+                    if result in (Result.STORED, Result.LATE):
+                        added[answer.batch_id] = added.get(answer.batch_id, 0) + 1
+                    elif result is not Result.REPLAY:
+                        overtaken = overtaken or answer.place
             finished = {it.batch_id for it in batches.list_batches(con) if it.finished_at}
         if overtaken:
             raise InputError(
@@ -110,7 +118,14 @@ class PublishedSets:
             )
         return [Sent(batch, number, batch in finished) for batch, number in added.items()]
 
-    def _know_task(self, task: batches.Task, batch: batches.Batch) -> None:
+    def _store(self, con: sqlite3.Connection, chunk: Sequence[_NewAnswer]) -> list[Result]:
+        with write(con):
+            return [
+                take_in(con, batch_id=batch, row=row, origin=place, is_held=is_held, now=self._now)
+                for batch, row, place, is_held in chunk
+            ]
+
+    def _know_task(self, task: Task, batch: batches.Batch) -> None:
         self._batch_of[task.set_id] = batch.batch_id
         self._texts.update({it.response_id: sha256_text(it.text) for it in task.responses})
         self._facts[task.set_id] = SetFacts(
@@ -120,6 +135,12 @@ class PublishedSets:
             shown_sha256=task.shown_sha256,
             allow_top=batch.allow_top,
         )
+
+    def _know_answers(self, batch_id: str) -> None:
+        if batch_id not in self._read:
+            self._read.add(batch_id)
+            for event in events.read(self._con, batch_id=batch_id, types=["ranking"]):
+                self._know_event(event.payload)
 
     def _know_event(self, payload: bytes) -> None:
         row = json.loads(payload)

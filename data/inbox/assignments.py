@@ -229,11 +229,12 @@ def take_in(
 
     It counts like one of the page, though nobody handed the task out and the annotator need not
     have an account. See submit for what is a replay, a conflict and a revision.
+
+    Within the caller's write block: a file brings many.
     """
-    with write(con):
-        if find_task(con, batch_id, row["set_id"]) is None:
-            return Result.NOT_HANDED_OUT
-        return _store(con, batch_id, row, now, origin=origin, is_held=is_held, is_late=False)
+    if find_task(con, batch_id, row["set_id"]) is None:
+        return Result.NOT_HANDED_OUT
+    return _store(con, batch_id, row, now, origin=origin, is_held=is_held, is_late=False)
 
 
 def _store(

@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
+from data.formats import published
 from data.identity import canonical_json, prompt_id, response_id, set_id
-from data.inbox import batches, events
+from data.inbox import assignments, batches, connection, events
 from data.inbox.accounts import add, disable
 from data.inbox.connection import open_inbox
 from data.sets import parse_set
@@ -227,6 +228,47 @@ def test_answers_to_a_finished_batch_wait_for_the_next_run(var: Path) -> None:
     words = f"batch {BATCH}: 1 rankings stored; no run waits for them, the next rlhf run takes them"
     assert words in result.output
     assert len(rankings_in(var)) == 1
+
+
+def test_only_what_a_file_answers_is_read_and_its_answers_are_one_transaction(
+    var: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = "b_fedcba9876543210"
+    publish(var, *(make_set(number) for number in range(1, 5)))
+    publish(var, make_set(5), batch_id=other)
+    rlhf("export", "sheet.csv", "-f", "csv", "--batch", BATCH, "--annotator", "ann_07")
+    fill_in("sheet.csv")
+    read: list[str | None] = []
+    blocks: list[object] = []
+
+    def note_read(*arguments: Any, **named: Any) -> Any:
+        read.append(named["batch_id"])
+        return read_events(*arguments, **named)
+
+    def note_block(con: Any) -> Any:
+        blocks.append(con)
+        return write_block(con)
+
+    read_events, write_block = events.read, connection.write
+    monkeypatch.setattr(events, "read", note_read)
+    monkeypatch.setattr(published, "write", note_block)
+    monkeypatch.setattr(assignments, "write", note_block)
+    rlhf("import", write("pairs.jsonl", pair(1)), "--out", "mine")
+    assert (read, blocks) == ([], [])
+    rlhf("import", "sheet.csv")
+    assert (read, len(blocks)) == ([BATCH], 1)
+    assert have(var) == 4
+
+
+def test_an_answer_of_an_older_batch_with_the_same_set_is_known(var: Path) -> None:
+    publish(var, make_set(1))
+    rlhf("export", "sheet.csv", "-f", "csv", "--annotator", "ann_07")
+    fill_in("sheet.csv")
+    rlhf("import", "sheet.csv")
+    with open_inbox(var / "inbox.sqlite") as con:
+        batches.finish(con, BATCH, events.head(con), now=NOW)
+    publish(var, make_set(1), make_set(2), batch_id="b_fedcba9876543210")
+    assert "nothing new" in rlhf("import", "sheet.csv").output
 
 
 def test_a_corrected_spreadsheet_replaces_the_answer_in_the_inbox(var: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from data.inbox import accounts, assignments, batches, events
 from data.inbox.assignments import Assignment, Result
-from data.inbox.connection import open_inbox
+from data.inbox.connection import open_inbox, write
 from data.inbox.shuffle import shuffle
 from tests.unit.data.inbox.builders import (
     BATCH,
@@ -409,9 +409,10 @@ def test_an_answer_from_a_file_counts_like_one_of_the_page(make_page: Any) -> No
     row = make_row(page.give("ann"), annotator_id="label-studio:7", set_id="s1")
 
     def take_in(row: dict[str, Any]) -> Result:
-        return assignments.take_in(
-            page.con, batch_id=BATCH, row=row, origin="answers.csv:12", now=NOW
-        )
+        with write(page.con):
+            return assignments.take_in(
+                page.con, batch_id=BATCH, row=row, origin="answers.csv:12", now=NOW
+            )
 
     assert [take_in(row), take_in(row)] == [Result.STORED, Result.REPLAY]
     assert take_in(make_row(page.give("ann"), set_id="elsewhere")) is Result.NOT_HANDED_OUT
