@@ -7,6 +7,7 @@ counts only while the lock is held.
 
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,15 @@ def hold(lock: Path, text: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def this_place() -> str:
+    """Where process ids of ours mean something: this machine, and in it this container."""
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        space = "pid"
+    return f"{socket.gethostname()}/{space}"
 
 
 def note(descriptor: int, text: str) -> None:

@@ -1,8 +1,9 @@
 """`rlhf serve` and `rlhf stop`: servers that stay, each known by a lock file that it holds.
 
 A service is a process group of its own. It inherits the descriptor of a locked file in var/serve/
-that says its process id and address, so the lock tells without doubt whether it is still there, and
-`rlhf stop` ends exactly what was started here: a number in a file alone could be somebody else's.
+that says its process id, the machine and container where that counts, and its address. So the lock
+tells without doubt whether it is still there, and `rlhf stop` ends exactly what was started here: a
+number in a file alone could be somebody else's.
 
 Omitted on purpose: keeping services alive. systemd or the like does that better, with the commands
 that stand in var/serve/*.log.
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,14 +24,16 @@ from data.errors import InputError
 from flows.api import ServerError, wait_until_up
 from flows.doctor import is_taken
 from flows.environment import prepare_environment, var_directory
-from flows.locks import hold, lock_holder, note
+from flows.locks import hold, lock_holder, note, this_place
 from flows.spine import repository_root
 from flows.ui import mlflow_command, prefect_command
 from flows.words import program
 
 POOL = "rlhf-local"
 FOLDER = "serve"
-SECONDS_TO_STOP, SECONDS_FOR_CHILDREN = 30.0, 3.0
+SECONDS_TO_STOP, SECONDS_FOR_CHILDREN, SECONDS_TO_VANISH = 30.0, 3.0, 5.0
+# One that listens nowhere has to live this long; serve_all looks once more at its end.
+SECONDS_TO_LIVE = 1.0
 _SETUP_SECONDS = 300.0
 # A page of another origin that this machine's browser has open must not drive Prefect's API.
 SAFE_SERVER = {"PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true"}
@@ -65,6 +69,21 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What the holder of a service's lock has noted.
+
+    Attributes:
+        pid: Process id, and id of its process group; 0 where the start was cut short before that.
+        place: The machine and container where the id counts, see flows.locks.this_place.
+        url: Address; empty where it listens nowhere.
+    """
+
+    pid: int
+    place: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """The services of one var/.
 
@@ -86,10 +105,13 @@ class Site:
         """The log file of a service."""
         return self.var / FOLDER / f"{name}.log"
 
-    def running(self, name: str) -> tuple[int, str] | None:
-        """Process id and address of a service, None where it is not there."""
-        pid, _, url = (lock_holder(self.lock(name)) or "").partition(" ")
-        return (int(pid), url) if pid.isdigit() else None
+    def running(self, name: str) -> Running | None:
+        """What is known of a service, None where it is not there."""
+        text = lock_holder(self.lock(name))
+        if text is None:
+            return None
+        pid, place, url = (*text.split(" "), "", "")[:3]
+        return Running(pid=int(pid) if pid.isdigit() else 0, place=place, url=url)
 
     def start(self, service: Service) -> None:
         """Start a service and wait until it is up; one that runs is left as it is.
@@ -106,9 +128,22 @@ class Site:
             process = self._spawn(service)
             self.started.append(service.name)
             self._wait(service, process)
-        pid, url = self.running(service.name) or (0, "")
-        sys.stdout.write(f"{service.name:<8} process {pid:<8} {url}\n")
+        found = self.require(service.name)
+        sys.stdout.write(f"{service.name:<8} process {found.pid:<8} {found.url}\n")
         sys.stdout.flush()
+
+    def require(self, name: str) -> Running:
+        """What is known of a service that has to be there.
+
+        Raises:
+            InputError: It is not there, or its start was cut short.
+        """
+        found = self.running(name)
+        if found is None:
+            raise InputError(f"{name} has ended. {_last_words(self.log(name))}")
+        if not found.pid:
+            raise InputError(self._unknown(name))
+        return found
 
     def _spawn(self, service: Service) -> "subprocess.Popen[bytes]":
         # Personal links may stand in the page's log.
@@ -125,11 +160,13 @@ class Site:
                 start_new_session=True,
                 pass_fds=(lock,),
             )
-            note(lock, f"{process.pid} {service.url}")
+            note(lock, f"{process.pid} {this_place()} {service.url}")
         return process
 
     def _wait(self, service: Service, process: "subprocess.Popen[bytes]") -> None:
         if not service.health:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(SECONDS_TO_LIVE)
             return
         try:
             wait_until_up(service.name, service.health, process.poll, self.log(service.name))
@@ -137,17 +174,37 @@ class Site:
             raise InputError(str(error)) from None
 
     def stop(self, name: str) -> bool:
-        """End a service with all its processes. Returns whether it was there."""
+        """End a service with all its processes. Returns whether it was there; it is gone then.
+
+        Raises:
+            InputError: It is there and cannot be ended from here; says who can.
+        """
         found = self.running(name)
         if found is None:
             return False
-        pid, _ = found
-        _signal_group(pid, signal.SIGTERM)
+        if not found.pid:
+            raise InputError(self._unknown(name))
+        if found.place != this_place():
+            raise InputError(
+                f"{name} runs elsewhere: its process id {found.pid} counts on {found.place}, and "
+                f"this is {this_place()}. Call `{program()} stop` there"
+            )
+        _signal_group(found.pid, signal.SIGTERM)
         _wait_while(lambda: self.running(name) is not None, SECONDS_TO_STOP)
         # What its processes have started has a moment more; a zombie stays in its group.
-        _wait_while(lambda: _signal_group(pid, 0), SECONDS_FOR_CHILDREN)
-        _signal_group(pid, signal.SIGKILL)
+        _wait_while(lambda: _signal_group(found.pid, 0), SECONDS_FOR_CHILDREN)
+        _signal_group(found.pid, signal.SIGKILL)
+        _wait_while(lambda: self.running(name) is not None, SECONDS_TO_VANISH)
+        if self.running(name) is not None:
+            raise InputError(f"{name} is still there: process {found.pid} does not end")
         return True
+
+    def _unknown(self, name: str) -> str:
+        lock = self.lock(name)
+        return (
+            f"{name} is there, but its start was cut short before its process id was noted. "
+            f"`fuser {shlex.quote(str(lock))}` shows it; end it by hand"
+        )
 
 
 NAMES = ("prefect", "worker", "mlflow", "page")
@@ -166,9 +223,12 @@ def serve_all(ports: Ports) -> None:
             site.start(service)
             if service.name == "prefect":
                 _set_up(site)
+        for name in site.started:
+            site.require(name)
     except BaseException:
         for name in reversed(site.started):
-            site.stop(name)
+            with suppress(InputError):
+                site.stop(name)
         raise
     sys.stdout.write(_page_links(site.log("page")))
     sys.stdout.write(
@@ -179,10 +239,22 @@ def serve_all(ports: Ports) -> None:
 
 
 def stop_all() -> None:
-    """End what `serve_all` started, the last first, and say so."""
+    """End what `serve_all` started, the last first, and say so.
+
+    Raises:
+        InputError: Some of it is there still; what can be ended is ended all the same.
+    """
     site = Site(var=var_directory(), env={})
-    ended = [name for name in reversed(NAMES) if site.stop(name)]
-    sys.stdout.write(f"ended: {', '.join(ended)}\n" if ended else "nothing was running\n")
+    ended, left = [], []
+    for name in reversed(NAMES):
+        try:
+            ended += [name] if site.stop(name) else []
+        except InputError as error:
+            left.append(str(error))
+    if ended or not left:
+        sys.stdout.write(f"ended: {', '.join(ended)}\n" if ended else "nothing was running\n")
+    if left:
+        raise InputError("\n".join(left))
 
 
 def services(var: Path, ports: Ports) -> Iterator[Service]:
@@ -225,7 +297,8 @@ def _site(ports: Ports) -> Site:
     prepare_environment(var)
     site = Site(var=var, env={})
     # Where the server is already, at whatever port.
-    _, url = site.running("prefect") or (0, f"http://127.0.0.1:{ports.prefect}")
+    found = site.running("prefect")
+    url = found.url if found and found.url else f"http://127.0.0.1:{ports.prefect}"
     own = {
         "RLHF_VAR": str(var),
         "PREFECT_API_URL": f"{url}/api",
@@ -261,6 +334,10 @@ def _page_links(log: Path) -> str:
     return f"\n{said.strip()}\n" if said.strip() else ""
 
 
+def _last_words(log: Path) -> str:
+    return f"Its last words in {log}:\n{log.read_text('utf-8', 'replace')[-1000:].strip()}"
+
+
 def _wait_while(is_there: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while is_there() and time.monotonic() < end:
@@ -270,7 +347,8 @@ def _wait_while(is_there: Callable[[], bool], seconds: float) -> None:
 def _signal_group(pid: int, number: int) -> bool:
     """Send a signal to a process group; 0 only asks. Returns whether the group is there."""
     try:
-        os.killpg(pid, number)
+        with suppress(PermissionError):
+            os.killpg(pid, number)
     except ProcessLookupError:
         return False
     return True

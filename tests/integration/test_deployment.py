@@ -183,9 +183,9 @@ def test_serve_leaves_alone_what_runs(site: Site) -> None:
     said = site.rlhf("serve", *site.options)
     assert {name: lock_holder(site.var / "serve" / f"{name}.lock") for name in NAMES} == known
     for holder in known.values():
-        assert (holder or "").partition(" ")[2] in said
+        assert (holder or "").rpartition(" ")[2] in said
     status = json.loads(site.rlhf("status", "--json"))
-    assert status["page"] == (known["page"] or "").partition(" ")[2]
+    assert status["page"] == (known["page"] or "").rpartition(" ")[2]
 
 
 @pytest.mark.server

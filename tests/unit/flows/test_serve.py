@@ -16,7 +16,7 @@ from data.errors import InputError
 from flows import serve
 from flows.api import free_port
 from flows.locks import hold, lock_holder
-from flows.serve import Ports, Service, Site, services
+from flows.serve import Ports, Service, Site, services, stop_all
 
 # Answers on a port, and has a child in its process group that ends on SIGKILL alone.
 ANSWERING = """
@@ -72,14 +72,14 @@ def test_a_service_is_found_again_and_ends_with_its_children(
         site.start(service)
         found = site.running("page")
         assert found is not None
-        pid, url = found
-        assert url == service.url
+        pid = found.pid
+        assert found.url == service.url
         wait_until(lambda: len(members(pid)) == 3)
         later = Site(var=site.var, env=site.env)
         later.start(service)
         assert later.started == []
-        assert later.running("page") == (pid, url)
-        assert capsys.readouterr().out.count(url) == 2
+        assert later.running("page") == found
+        assert capsys.readouterr().out.count(found.url) == 2
         assert later.stop("page")
         wait_until(lambda: members(pid) == [])
         assert later.running("page") is None
@@ -95,13 +95,59 @@ def test_a_number_in_a_file_ends_nobody(site: Site) -> None:
     bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
         site.lock("worker").parent.mkdir()
-        site.lock("worker").write_text(f"{bystander.pid} http://127.0.0.1:1")
+        site.lock("worker").write_text(f"{bystander.pid} {serve.this_place()} http://127.0.0.1:1")
         assert site.running("worker") is None
         assert not site.stop("worker")
         assert bystander.poll() is None
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def test_a_process_id_of_another_container_ends_nobody(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Guards: two containers that share var/, where the same number is two processes.
+    monkeypatch.setenv("RLHF_VAR", str(site.var))
+    bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        with hold(site.lock("worker"), f"{bystander.pid} other/pid:[1] "):
+            with pytest.raises(InputError, match=r"worker runs elsewhere.*other/pid:\[1\]"):
+                site.stop("worker")
+            with pytest.raises(InputError, match="worker runs elsewhere"):
+                stop_all()
+        assert "nothing was running" not in capsys.readouterr().out
+        assert bystander.poll() is None
+        stop_all()
+        assert "nothing was running" in capsys.readouterr().out
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a_start_that_was_cut_short_is_said(site: Site) -> None:
+    # Guards: "nothing was running" beside a server whose parent was killed before its note.
+    service = Service(name="worker", command=["sleep", "60"])
+    with hold(site.lock("worker"), ""):
+        for act in (lambda: site.stop("worker"), lambda: site.start(service)):
+            with pytest.raises(InputError, match=r"worker is there, but .*fuser .*worker\.lock"):
+                act()
+
+
+def test_what_does_not_end_is_not_called_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SECONDS_TO_STOP", "SECONDS_FOR_CHILDREN", "SECONDS_TO_VANISH"):
+        monkeypatch.setattr(serve, name, 0.1)
+    monkeypatch.setattr(serve, "_signal_group", lambda *_: True)
+    said = pytest.raises(InputError, match="worker is still there: process 4711")
+    with hold(site.lock("worker"), f"4711 {serve.this_place()} "), said:
+        site.stop("worker")
+
+
+def test_a_worker_that_ends_at_once_is_quoted(site: Site) -> None:
+    # Guards: "process 0" and a success, where nothing takes the runs.
+    command = [sys.executable, "-c", "raise SystemExit('no such pool')"]
+    with pytest.raises(InputError, match=r"(?s)worker has ended.*no such pool"):
+        site.start(Service(name="worker", command=command))
 
 
 def test_a_taken_port_is_said_with_the_option_that_chooses_another(site: Site) -> None:
