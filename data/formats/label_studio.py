@@ -5,6 +5,9 @@ control's name, or a bare list. Buckets named rank_1, rank_2, ... are tiers (als
 bucket); others have an order only if it is given (ReadOptions.order): of score_5 and score_1 the
 name does not say which is best. What is left in "_" was not ranked.
 
+The two texts of a Pairwise are told by their names, left and right, a and b, or 1 and 2: the order
+of keys says nothing, and the control's names of its objects are not those of the data.
+
 Label Studio writes the order in which a list began as a ranking when nobody touched it, so a list
 in that very order waits for a person. It has no ties but through buckets.
 
@@ -48,6 +51,7 @@ _NUMBERED = re.compile(
 _ARRAY_INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _UNRANKED = "_"
 _PAIR_SIDES = ("left", "right")
+_SIDE_ENDS = (_PAIR_SIDES, ("_a", "_b"), ("A", "B"), ("1", "2"))
 _MAX_SECONDS = 10**6
 
 
@@ -84,16 +88,28 @@ class _Task:
 
     def sides(self) -> tuple[Candidate, ...]:
         """Return the left and the right text of a pair: the two texts beside the prompt."""
-        texts = [
-            value
+        names = [
+            name
             for name, value in self._data.items()
             if isinstance(value, str) and name not in ("prompt", "set_id")
         ]
-        if len(texts) != 2:
-            message = f"{len(texts)} texts beside the prompt; a pair needs two"
+        if len(names) != 2:
+            message = f"{len(names)} texts beside the prompt; a pair needs two"
             raise RowError("MISSING_FIELD", "data", message)
-        check_pair(texts[0], texts[1])
-        return tuple(Candidate(*it, UNKNOWN) for it in zip(_PAIR_SIDES, texts, strict=True))
+        left, right = (self._data[name] for name in _sides_in_order(*names))
+        check_pair(left, right)
+        return tuple(Candidate(*it, UNKNOWN) for it in zip(_PAIR_SIDES, (left, right), strict=True))
+
+
+def _sides_in_order(one: str, other: str) -> tuple[str, str]:
+    """The left name, then the right one. The order of keys says nothing: databases change it."""
+    for left, right in ((one, other), (other, one)):
+        for begin, end in _SIDE_ENDS:
+            if left.removesuffix(begin) == right.removesuffix(end) and left.endswith(begin):
+                return left, right
+    message = f"{shorten(one)} and {shorten(other)} do not say which is the left one; name them"
+    message += " left and right, or by ends: _a and _b, 1 and 2"
+    raise RowError("PAIR_SIDES", "data", message)
 
 
 def _is_items(value: object) -> bool:
@@ -163,7 +179,8 @@ def _ranked(
 ) -> Answer:
     name, path = control
     if "selected" in value and "ranker" not in value:
-        return _answer(task, annotation, task.sides(), _selected(value, path), options)
+        tiers = _selected(value, path)
+        return _answer(task, annotation, task.sides(), tiers, options)
     candidates = task.items()
     ranker = field_of(value, "ranker", path)
     is_named_list = isinstance(ranker, dict) and isinstance(name, str) and ranker.keys() == {name}

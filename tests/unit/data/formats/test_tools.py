@@ -208,6 +208,32 @@ def test_a_pair_a_skip_and_one_bad_annotation_of_a_task(take: Take) -> None:
     assert taken.rows("rankings")[2]["skip_reason"] == "cancelled in Label Studio"
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("left", "right"),
+        ("text_left", "text_right"),
+        ("answer_a", "answer_b"),
+        ("textA", "textB"),
+        ("text1", "text2"),
+    ],
+)
+def test_names_say_which_text_was_the_left_one(take: Take, left: str, right: str) -> None:
+    for texts in ({left: "x", right: "y"}, {right: "y", left: "x"}):
+        annotation = ls_annotation({"selected": "left"}, "pairwise")
+        taken = label_studio(take, ls_task(annotation, prompt="q", **texts))
+        assert taken.tiers() == [{"x": 1, "y": 2}]
+
+
+@pytest.mark.parametrize("names", [("answer", "reply"), ("text2", "text3"), ("a1", "b2")])
+def test_names_that_do_not_say_it_are_refused(take: Take, names: tuple[str, str]) -> None:
+    texts = dict(zip(names, "xy", strict=True))
+    task = ls_task(ls_annotation({"selected": "left"}, "pairwise"), prompt="q", **texts)
+    code, field, message = label_studio(take, task).reasons[0]
+    assert (code, field) == ("PAIR_SIDES", "data")
+    assert message.startswith(f"'{names[0]}' and '{names[1]}' do not say which is the left one")
+
+
 def test_a_changed_annotation_is_the_next_revision(take: Take) -> None:
     label_studio(take, ranker(["r4", "r1", "r3", "r2"]))
     changed = ranker(["r4", "r3", "r1", "r2"], updated_at="2026-01-03T03:04:05Z")
