@@ -275,6 +275,7 @@ def _form(
     return visit.page(
         "task.html",
         status=status,
+        here="/last" if filled.supersedes else "/",
         notices=notices or [],
         problems=problems or [],
         js_texts=json.dumps(visit.texts.starting("js."), ensure_ascii=False),

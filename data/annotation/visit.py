@@ -71,7 +71,13 @@ class Visit:
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """Render a page for this visitor."""
         csrf = csrf_token(self.session_id) if self.session_id else ""
-        values = {"account": self.account, "csrf": csrf, "path": self.request.url.path, **values}
+        values = {
+            "account": self.account,
+            "csrf": csrf,
+            "path": self.request.url.path,
+            "here": page_of(self.request),
+            **values,
+        }
         return render(template, self.texts, status=status, **values)
 
 
@@ -104,6 +110,11 @@ def redirect(path: str) -> Response:
     return RedirectResponse(path, status_code=303)
 
 
+def page_of(request: Request) -> str:
+    """Where the same page is had in another language: the address itself, unless it takes forms."""
+    return "/" if request.method == "POST" else ""
+
+
 def error_page(request: Request, error: PageError, account: Account | None = None) -> Response:
     """Say what went wrong, to a person as a page and to our script as JSON."""
     if "application/json" in request.headers.get("accept", ""):
@@ -114,6 +125,7 @@ def error_page(request: Request, error: PageError, account: Account | None = Non
     title = texts("closed.title" if is_closed else "error.title")
     text = texts(error.key, **error.values)
     values = {"account": account, "csrf": "", "path": "", "title": title, "text": text}
+    values["here"] = page_of(request)
     return render("message.html", texts, status=error.status, **values)
 
 

@@ -243,6 +243,22 @@ def test_both_languages_of_every_page(site: Site) -> None:
         assert '<html lang="en">' in browser.get(f"{path}?lang=en").text
 
 
+def test_a_form_that_came_back_has_its_page_in_the_other_language(site: Site) -> None:
+    browser = site.client("ada")
+    answer = browser.post("/submit", data=browser.task().ranked(1))
+    assert answer.status_code == 422
+    assert 'href="/?lang=zh"' in answer.text
+    sent(browser, browser.task().ranked(1, 2, 3, 4))
+    without_reason = browser.task("/last").ranked(1, action="skipped", skip_reason="")
+    answer = browser.post("/submit", data=without_reason)
+    assert answer.status_code == 422
+    assert 'href="/last?lang=zh"' in answer.text
+    refused = browser.post("/submit", data={**browser.task("/last").fields, "set_id": "s_none"})
+    assert refused.status_code == 400
+    assert 'href="/?lang=zh"' in refused.text
+    assert 'href="?lang=zh"' in browser.get("/guidelines").text
+
+
 def test_guidelines_of_another_version_are_asked_for(tmp_path: Path) -> None:
     batch = make_batch(guideline_version="7")
     site = make_site(tmp_path, [make_task(1, guideline_version="7")], batch)
