@@ -1,9 +1,8 @@
 """`rlhf serve` and `rlhf stop`: servers that stay, each known by a lock file that it holds.
 
 A service is a process group of its own. It inherits the descriptor of a locked file in var/serve/
-that says its process id, the machine and container where that counts, and its address. So the lock
-tells without doubt whether it is still there, and `rlhf stop` ends exactly what was started here: a
-number in a file alone could be somebody else's.
+that says its process id, the machine and container where that counts, and its address. So `rlhf
+stop` ends exactly what was started here: a number in a file alone could be somebody else's.
 
 Omitted on purpose: keeping services alive. systemd or the like does that better, with the commands
 that stand in var/serve/*.log.
@@ -73,9 +72,9 @@ class Running:
     """What the holder of a service's lock has noted.
 
     Attributes:
-        pid: Process id, and id of its process group; 0 where the start was cut short before that.
-        place: The machine and container where the id counts, see flows.locks.this_place.
-        url: Address; empty where it listens nowhere.
+        pid: Of it and of its process group; 0 where the start was cut short before that.
+        place: Where the id counts, see flows.locks.this_place.
+        url: Empty where it listens nowhere.
     """
 
     pid: int
@@ -140,7 +139,8 @@ class Site:
         """
         found = self.running(name)
         if found is None:
-            raise InputError(f"{name} has ended. {_last_words(self.log(name))}")
+            tail = self.log(name).read_text(encoding="utf-8", errors="replace")[-1000:].strip()
+            raise InputError(f"{name} has ended. Its last words in {self.log(name)}:\n{tail}")
         if not found.pid:
             raise InputError(self._unknown(name))
         return found
@@ -200,10 +200,9 @@ class Site:
         return True
 
     def _unknown(self, name: str) -> str:
-        lock = self.lock(name)
         return (
             f"{name} is there, but its start was cut short before its process id was noted. "
-            f"`fuser {shlex.quote(str(lock))}` shows it; end it by hand"
+            f"`fuser {shlex.quote(str(self.lock(name)))}` shows it; end it by hand"
         )
 
 
@@ -332,10 +331,6 @@ def _page_links(log: Path) -> str:
     """What the page said when it started, such as the first lead's own link; not our first line."""
     said = log.read_text(encoding="utf-8", errors="replace").partition("\n")[2]
     return f"\n{said.strip()}\n" if said.strip() else ""
-
-
-def _last_words(log: Path) -> str:
-    return f"Its last words in {log}:\n{log.read_text('utf-8', 'replace')[-1000:].strip()}"
 
 
 def _wait_while(is_there: Callable[[], bool], seconds: float) -> None:
