@@ -266,6 +266,43 @@ def test_a_second_window_is_told_instead_of_losing_work(serve: Serve, tmp_path: 
     expect(status(second)).to_contain_text("changed in another window")
 
 
+def test_whoever_is_signed_out_meanwhile_is_told_to_sign_in(serve: Serve, tmp_path: Path) -> None:
+    served = serve(two_sets(tmp_path))
+    page = served.window("ada")
+    cookies = page.context.cookies()
+    page.context.clear_cookies()
+    press(page, "1")
+    expect(status(page)).to_contain_text("You are no longer signed in here.")
+    expect(page.locator("#draft-state")).to_be_empty()
+    page.context.add_cookies(cookies)
+    page.reload()
+    other = page.context.new_page()
+    other.goto(f"{served.url}/enter/{served.site.tokens['ada']}")
+    other.get_by_role("button", name="Sign in").click()
+    press(page, "1")
+    expect(status(page)).to_contain_text("You are no longer signed in here.")
+    served.forgive()  # The browser notes 401 and 403.
+
+
+def test_a_draft_that_gets_no_answer_is_tried_again(serve: Serve, tmp_path: Path) -> None:
+    page = serve(two_sets(tmp_path)).window("ada")
+    page.add_init_script("""
+        const wait = AbortSignal.timeout;
+        AbortSignal.timeout = (ms) => wait.call(AbortSignal, ms / 10);
+    """)
+    page.reload()
+    unanswered: list[object] = []
+
+    def ignore(route: object) -> None:
+        unanswered.append(route)
+
+    page.route("**/draft", ignore, times=1)
+    press(page, "1")
+    expect(page.locator("#draft-state")).to_contain_text("Draft not saved")
+    expect(page.locator("#draft-state")).to_have_text("Draft saved")
+    assert len(unanswered) == 1
+
+
 def test_a_submission_that_is_sent_again_counts_once(serve: Serve, tmp_path: Path) -> None:
     site = two_sets(tmp_path)
     page = serve(site).window("ada")

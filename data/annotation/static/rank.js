@@ -9,7 +9,7 @@ const cards = [...form.querySelectorAll(".card")];
 const lanes = [...form.querySelectorAll(".chips")];
 const draftState = document.getElementById("draft-state");
 const keys = document.getElementById("keys");
-const DRAFT_PAUSE_MS = 400, RETRY_MS = 3000, SENT_MS = 5000, IDLE_MS = 60_000, TICK_MS = 500;
+const DRAFT_PAUSE_MS = 400, RETRY_MS = 3000, SENT_MS = 5000, DRAFT_MS = 10_000, IDLE_MS = 60_000, TICK_MS = 500;
 
 const say = (key, values = {}) => {
   document.getElementById("status").textContent = fill(key, values);
@@ -109,9 +109,9 @@ async function save() {
   dirty = false;
   field("rev").value = Number(field("rev").value) + 1;
   try {
-    const answer = await fetch("/draft", { method: "POST", body: formBody(), headers: { Accept: "application/json" }, keepalive: true });
+    const answer = await fetch("/draft", { method: "POST", body: formBody(), headers: { Accept: "application/json" }, keepalive: true, signal: AbortSignal.timeout(DRAFT_MS) });
     if (answer.ok) draftState.textContent = fill("draft_saved");
-    else if ([401, 409].includes(answer.status) && !isSending()) refused(await answer.json());
+    else if ([401, 403, 409].includes(answer.status) && !isSending()) refused(answer.status, await answer.json());
     else throw new Error(String(answer.status));
   } catch {
     if (!isSending()) draftState.textContent = fill("draft_failed");
@@ -122,10 +122,12 @@ async function save() {
   if (dirty) saveSoon();
 }
 
-function refused({ reason }) {
+function refused(status, { reason }) {
   over = true;
   draftState.textContent = "";
-  say(reason === "stale" ? "draft_stale" : "draft_lost");
+  // 403: signed in anew in another window, and the token of this form is of the session before.
+  if (status !== 409) say("draft_signed_out");
+  else say(reason === "stale" ? "draft_stale" : "draft_lost");
 }
 
 const formBody = () => new URLSearchParams(new FormData(form));
