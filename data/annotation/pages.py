@@ -11,9 +11,14 @@ from starlette.responses import HTMLResponse, Response
 
 from data.annotation.texts import LANGUAGES, Texts, texts_of
 
-# Control characters a reader cannot see, and those that turn the direction of the text around
-# them: both can make a text look like another one. Tab and line feed stay what they are.
-_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# What a reader cannot see can make a text look like another one, or hide words in it: control
+# characters (tab and line feed stay what they are), those without width, those that turn the
+# direction of the text around them, and the tags of Unicode. The two joiners stay where scripts and
+# emoji need them, which is never after ASCII.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\ufeff\U000e0000-\U000e007f]|(?<![^\x00-\x7f])[\u200c\u200d]"
+)
 
 
 def render(template: str, texts: Texts, *, status: int = 200, **values: Any) -> Response:

@@ -51,7 +51,16 @@ def test_hidden_characters_of_a_text_are_shown_and_markup_is_text() -> None:
         'a<span class="control">U+202E</span>b<span class="control">U+0007</span>'
     )
     assert shown("\n <b>x</b>\t&\r\n\n") == "&lt;b&gt;x&lt;/b&gt;\t&amp;"
-    assert shown("👩‍🔬 é 中文\u200f") == "👩‍🔬 é 中文\u200f"
+    assert shown("👩‍🔬 é 中文 می\u200cروم") == "👩‍🔬 é 中文 می\u200cروم"
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u2028\u2060\u2066\ufeff\U000e0041\U000e007f",
+)
+def test_a_character_without_width_is_shown(hidden: str) -> None:
+    mark = f'<span class="control">U+{ord(hidden):04X}</span>'
+    assert shown(f"pay{hidden}pal") == f"pay{mark}pal"
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.726, "0.73"), (1.0, "1.00"), (51.26, "51.3")])
