@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 
 from data import schemas
+from data.errors import InputError
 from data.frames import find_rows, texts_of, write_rows
 from data.identity import canonical_json, sha256_text
 from data.inbox.events import Head
@@ -47,6 +48,27 @@ def ingested_head(con: duckdb.DuckDBPyConnection, source: str) -> Head | None:
     """
     row = con.execute(load("ledger/find_head"), {"source": source}).fetchone()
     return Head(inbox_id=inbox_of(source), seq=row[0], sha256=row[1]) if row else None
+
+
+def require_inbox(con: duckdb.DuckDBPyConnection, source: str) -> None:
+    """Check that a store which has taken in an inbox is not given a new one in its place.
+
+    The same answers, given once more, would be conflicts with those that the store has.
+
+    Args:
+        con: The store.
+        source: The inbox as a source, see data.intake.
+
+    Raises:
+        InputError: The store knows another inbox, and not this one.
+    """
+    row = con.execute(load("ledger/find_other_inbox"), {"source": source}).fetchone()
+    if row is not None:
+        raise InputError(
+            f"the store has taken in rankings of the inbox {inbox_of(row[0])[:8]}, and this is the "
+            f"new inbox {inbox_of(source)[:8]}. They go together: put the inbox back that was "
+            "there, or move the store (store.duckdb) away too"
+        )
 
 
 def put_head(con: duckdb.DuckDBPyConnection, source: str, head: Head) -> None:

@@ -218,7 +218,8 @@ def _damaged(path: Path, error: Exception) -> InputError:
     reason = str(error).splitlines()[0]
     return InputError(
         f"{path}: the store cannot be opened ({reason}); keep a copy of it and of {path.name}.wal,"
-        " then restore a backup, or move both away to begin a new store"
+        " then restore a backup, or move both away to begin a new store, and leave the inbox"
+        " (inbox.sqlite) where it is: its rankings are taken in again"
     )
 
 
@@ -231,5 +232,6 @@ def _check_version(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     if found != STORE_VERSION:
         raise InputError(
             f"{path}: this is a store of version {found}, and this program writes version"
-            f" {STORE_VERSION}; move the file away to begin a new store"
+            f" {STORE_VERSION}; move the file away to begin a new store, and leave the inbox"
+            " (inbox.sqlite) where it is: its rankings are taken in again"
         )

@@ -49,13 +49,16 @@ def collect_rankings(
     from data.inbox.connection import open_inbox
     from data.ingest import ingest
     from data.intake import inbox_source, read_batch
-    from data.ledger import ingested_head
+    from data.ledger import ingested_head, require_inbox
     from data.snapshot import write_snapshot
     from data.statistics import measure
     from data.store import open_store
 
     prompts = split / "prompts.parquet"
     with open_inbox(context.var / INBOX_FILE) as inbox:
+        # Before people are asked, or a judge is paid.
+        with open_store(context.var / "store.duckdb") as store:
+            require_inbox(store, inbox_source(inbox))
         batch = _fill(inbox, context, config, generate_responses)
         now = datetime.now(UTC)
         # Before the rankings are read: what it counts is among them.

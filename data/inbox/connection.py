@@ -237,5 +237,6 @@ def _check_version(con: sqlite3.Connection, path: Path) -> None:
     if found != INBOX_VERSION:
         raise InputError(
             f"{path}: this is an inbox of version {found}, and this program writes version"
-            f" {INBOX_VERSION}; move the file away to begin a new inbox"
+            f" {INBOX_VERSION}; move the file away to begin a new inbox, and the store"
+            " (store.duckdb) with it: it has taken in rankings of this one"
         )

@@ -376,6 +376,35 @@ def test_a_rewritten_inbox_stops_the_run(stage: Stage) -> None:
         stage.collect(config)
 
 
+def test_a_new_inbox_beside_an_old_store_is_refused_before_anybody_is_asked(stage: Stage) -> None:
+    # Guards: people who rank it all again, and every one of their rankings a conflict.
+    stage.collect(people())
+    rank(stage.var, "ada", 2)
+    stage.collect(people())
+    put_away(stage.var / INBOX_FILE)
+    with pytest.raises(InputError, match=r"They go together: put the inbox back .*store\.duckdb"):
+        stage.collect(people())
+    with open_inbox(stage.var / INBOX_FILE, read_only=True) as inbox:
+        assert batches.list_batches(inbox) == []
+    put_away(stage.var / "store.duckdb")
+    assert stage.collect(people())["rankings_read"] == 0
+
+
+def test_a_new_store_beside_an_old_inbox_takes_all_of_it_in_again(stage: Stage) -> None:
+    stage.collect(people())
+    rows = rank(stage.var, "ada", 2)
+    before = stage.collect(people())["rankings_accepted"]
+    put_away(stage.var / "store.duckdb")
+    summary = stage.collect(people())
+    assert summary["rankings_accepted"] == before == len(rows)
+    assert summary["rankings_quarantined"] == 0
+
+
+def put_away(path: Path) -> None:
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+
+
 def test_an_older_copy_of_the_inbox_stops_the_run(stage: Stage) -> None:
     # Guards: rankings that were trained on and that nobody can be asked about any more.
     config = people()
