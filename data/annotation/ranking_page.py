@@ -24,7 +24,7 @@ from data.inbox.assignments import Assignment, Result
 from data.jsonl import RowError, parse_object
 from data.rankings import KnownRankings, SetFacts, event_id_of, outcome_of, validate_ranking
 
-SAVED = ("ranked", "not_rankable", "skipped", "gaps", "late", "held", "revised", "draft")
+SAVED = ("ranked", "not_rankable", "skipped", "gaps", "late", "held", "revised", "draft", "trained")
 MAX_COUNT = 2**31 - 1
 
 
@@ -141,10 +141,14 @@ def submit(visit: Visit) -> Response:
     )
     # An annotator is not taught how to pass the check; a lead needs to know what to decide.
     is_told = is_held and visit.annotator.role == "lead"
-    return _after(result, filled, outcome, is_told_of_hold=is_told)
+    batch = batches.find_batch(visit.con, assignment.batch_id)
+    is_trained = batch is not None and batch.finished_at is not None
+    return _after(result, filled, outcome, is_told_of_hold=is_told, is_trained=is_trained)
 
 
-def _after(result: Result, filled: Filled, outcome: str, *, is_told_of_hold: bool) -> Response:
+def _after(
+    result: Result, filled: Filled, outcome: str, *, is_told_of_hold: bool, is_trained: bool
+) -> Response:
     if result is Result.NOT_HANDED_OUT:
         raise PageError(409, "error.lost")
     if result is Result.CONFLICT:
@@ -157,6 +161,8 @@ def _after(result: Result, filled: Filled, outcome: str, *, is_told_of_hold: boo
         saved.append("late")
     if is_told_of_hold:
         saved.append("held")
+    if is_trained:
+        saved.append("trained")
     return redirect(f"/?saved={','.join(saved)}")
 
 

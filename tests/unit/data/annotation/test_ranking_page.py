@@ -219,6 +219,19 @@ def test_enough_rankings_end_the_queue(tmp_path: Path) -> None:
     assert "There are enough rankings" in sent(browser, browser.task().ranked(1, 2, 3, 4))
 
 
+def test_an_answer_to_a_batch_that_was_trained_on_is_kept_and_said(site: Site) -> None:
+    browser = site.client("ada")
+    task = browser.task()
+    with open_inbox(site.inbox) as con:
+        batches.finish(con, BATCH, events.head(con), now=datetime.now(UTC))
+    html = sent(browser, task.ranked(1, 2, 3, 4))
+    assert "Your ranking is saved." in html
+    assert "the next run takes it in" in html
+    assert len(rows(site)) == 1
+    html = sent(browser, browser.task("/last").ranked(2, 1, 3, 4))
+    assert "the next run takes it in" in html
+
+
 def test_texts_of_models_are_text(tmp_path: Path) -> None:
     hostile = (
         "<script>alert(1)</script>",
