@@ -194,7 +194,7 @@ def read_ranking(row: dict[str, Any], known: KnownRankings) -> Ranking:
     check_schema(row, SCHEMA)
     check_keys(row, _REQUIRED, _OPTIONAL)
     event_id = _event_id(row)
-    payload = canonical_json({**row, "event_id": event_id})
+    payload = canonical_json(row if row["event_id"] == event_id else {**row, "event_id": event_id})
     digest = sha256_text(payload)
     # Before the repeat: a stored ranking of a set that this run lacks is of no use to it.
     facts = _known_set(row, known)
