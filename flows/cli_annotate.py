@@ -51,7 +51,7 @@ LeaseOption = Annotated[
     float,
     typer.Option(
         metavar="MINUTES",
-        help="How long a set stays reserved for the person who has it. Each change renews it.",
+        help="How long a set stays reserved for the person who has it. Each draft renews it.",
     ),
 ]
 LinksOption = Annotated[
