@@ -62,11 +62,11 @@ def require_inbox(con: duckdb.DuckDBPyConnection, source: str) -> None:
     Raises:
         InputError: The store knows another inbox, and not this one.
     """
-    row = con.execute(load("ledger/find_other_inbox"), {"source": source}).fetchone()
-    if row is not None:
+    known = [str(row[0]) for row in con.execute(load("ledger/find_inboxes")).fetchall()]
+    if known and source not in known:
         raise InputError(
-            f"the store has taken in rankings of the inbox {inbox_of(row[0])[:8]}, and this is the "
-            f"new inbox {inbox_of(source)[:8]}. They go together: put the inbox back that was "
+            f"the store has taken in rankings of the inbox {inbox_of(known[0])[:8]}, and this is "
+            f"the new inbox {inbox_of(source)[:8]}. They go together: put the inbox back that was "
             "there, or move the store (store.duckdb) away too"
         )
 

@@ -49,16 +49,13 @@ def collect_rankings(
     from data.inbox.connection import open_inbox
     from data.ingest import ingest
     from data.intake import inbox_source, read_batch
-    from data.ledger import ingested_head, require_inbox
+    from data.ledger import ingested_head
     from data.snapshot import write_snapshot
     from data.statistics import measure
     from data.store import open_store
 
     prompts = split / "prompts.parquet"
     with open_inbox(context.var / INBOX_FILE) as inbox:
-        # Before people are asked, or a judge is paid.
-        with open_store(context.var / "store.duckdb") as store:
-            require_inbox(store, inbox_source(inbox))
         batch = _fill(inbox, context, config, generate_responses)
         now = datetime.now(UTC)
         # Before the rankings are read: what it counts is among them.
@@ -134,6 +131,7 @@ def _fill(
     generate_responses: Path | None,
 ) -> RankedBatch:
     """Have the ranker put its batch into the inbox."""
+    _require_its_store(inbox, context.var)
     if generate_responses is None:
         return batch_of_file(inbox, context, config)
     sets = generate_responses / "sets.jsonl"
@@ -143,6 +141,16 @@ def _fill(
         "human": batch_for_people,
     }
     return rankers[config.rank.ranker](inbox, context, config, sets)
+
+
+def _require_its_store(inbox: sqlite3.Connection, var: Path) -> None:
+    """Refuse a new inbox beside an old store, before people are asked or a judge is paid."""
+    from data.intake import inbox_source
+    from data.ledger import require_inbox
+    from data.store import open_store
+
+    with open_store(var / "store.duckdb") as store:
+        require_inbox(store, inbox_source(inbox))
 
 
 def _roles(inbox: sqlite3.Connection) -> dict[str, str]:
