@@ -18,6 +18,7 @@ from data.inbox import INBOX_FILE
 from data.inbox.accounts import counts
 from data.inbox.batches import Progress
 from data.inbox.connection import open_inbox
+from data.inbox.picking import nobody_has_more
 from flows.environment import var_directory
 from flows.human_step import batches_for_people, failure_of
 from flows.locks import LOCK_FILE, PAGE_LOCK, lock_holder
@@ -37,6 +38,8 @@ class BatchStatus:
         deadline: ISO 8601, empty without one.
         held: Rankings that wait for a lead's decision.
         in_work: Sets in the hands of annotators now.
+        why: Why the rest failed; empty unless the state is "failed".
+        is_stuck: Whether it waits, and no active annotator can take any of the sets that are left.
     """
 
     batch_id: str
@@ -55,6 +58,7 @@ class BatchStatus:
     discarded: int
     published_at: str
     why: str = ""
+    is_stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +99,9 @@ def print_status(*, as_json: bool) -> None:
 
 def read_status(var: Path) -> Status:
     """Look at var/ once."""
-    newest = next(reversed(finished_runs(var)), None)
+    # One that --until has stopped before is no result.
+    whole = (it for it in reversed(finished_runs(var)) if it.artifact_of("evaluate"))
+    newest = next(whole, None)
     finished = {}
     if newest is not None:
         finished = {
@@ -127,6 +133,7 @@ def sentences(status: Status) -> list[str]:
         lines.append(f"Ranking page: {status.page}")
     elif is_waiting:
         lines.append(f"The ranking page is not up; start it with: {program()} annotate")
+    lines += [_way_out(batch) for batch in status.batches if batch.is_stuck]
     states = {batch.state for batch in status.batches}
     if "ready" in states and not status.run:
         lines.append(f"Start what is ready with: {program()} annotate, or the run's own command")
@@ -172,6 +179,14 @@ def _batch_line(batch: BatchStatus) -> str:
     return f"{start}; {', '.join(parts)}.{end}"
 
 
+def _way_out(batch: BatchStatus) -> str:
+    fewer = f", or wait for fewer with --set annotate.wanted_rankings={batch.have}"
+    return (
+        f"{batch.name}: nobody who has an account can rank the sets that are left. Add somebody "
+        f"with: {program()} annotators add NAME{fewer if batch.have else ''}"
+    )
+
+
 def _batch_status(inbox: sqlite3.Connection, progress: Progress) -> BatchStatus:
     batch, now = progress.batch, datetime.now(UTC)
     why = failure_of(inbox, progress)
@@ -183,6 +198,7 @@ def _batch_status(inbox: sqlite3.Connection, progress: Progress) -> BatchStatus:
         state = "waiting"
     else:
         state = "failed" if why else "ready"
+    is_idle = state == "waiting" and not progress.in_work
     return BatchStatus(
         batch_id=batch.batch_id,
         name=batch.name,
@@ -200,6 +216,7 @@ def _batch_status(inbox: sqlite3.Connection, progress: Progress) -> BatchStatus:
         discarded=progress.discarded,
         published_at=batch.published_at.isoformat(timespec="seconds"),
         why=why if state == "failed" else "",
+        is_stuck=is_idle and nobody_has_more(inbox, now),
     )
 
 

@@ -9,6 +9,7 @@ import secrets
 import sqlite3
 from datetime import datetime
 
+from data.inbox.accounts import listing
 from data.inbox.times import to_text
 from data.queries import load
 
@@ -29,6 +30,17 @@ def find_free(con: sqlite3.Connection, annotator_id: str, now: datetime) -> tupl
 def count_free(con: sqlite3.Connection, annotator_id: str, now: datetime) -> int:
     """Return how many tasks find_free chooses from, over all levels."""
     return sum(len(_tasks(con, level, 0, annotator_id, now).fetchall()) for level in _levels(con))
+
+
+def nobody_has_more(con: sqlite3.Connection, now: datetime) -> bool:
+    """Return whether there are active accounts, and no task for any of them, begun or free."""
+    names = [it.annotator_id for it in listing(con) if it.is_active]
+    return bool(names) and not any(_has_more(con, name, now) for name in names)
+
+
+def _has_more(con: sqlite3.Connection, annotator_id: str, now: datetime) -> bool:
+    begun = con.execute(load("inbox/find_unanswered"), {"annotator_id": annotator_id}).fetchone()
+    return begun is not None or find_free(con, annotator_id, now) is not None
 
 
 def _levels(con: sqlite3.Connection) -> list[sqlite3.Row]:

@@ -13,6 +13,7 @@ import pytest
 from data.errors import InputError
 from data.inbox import INBOX_FILE, accounts, batches, events, mirror
 from data.inbox.connection import open_inbox
+from data.inbox.decisions import decide
 from flows import human_step
 from flows.human_step import (
     RUN_LOG,
@@ -24,7 +25,9 @@ from flows.human_step import (
     watch,
 )
 from flows.locks import PAGE_LOCK, hold, run_lock
+from flows.outcome import StageRow
 from flows.run_command import waiting_text
+from flows.run_records import append_run
 from flows.status_command import read_status, sentences
 from tests.integration.people import rank
 from tests.unit.data.inbox.builders import BATCH, make_batch, make_inbox, make_task
@@ -285,6 +288,51 @@ def test_status_says_what_waits_for_whom(var: Path) -> None:
     with open_inbox(var / INBOX_FILE) as inbox:
         accounts.disable(inbox, "ada")
     assert "ada" not in "\n".join(sentences(read_status(var)))
+
+
+def test_status_says_the_way_out_where_nobody_can_rank_what_is_left(tmp_path: Path) -> None:
+    # Guards: a lead, alone, who discards a ranking of their own and waits for ever.
+    make_inbox(tmp_path / INBOX_FILE, TASKS[:2], wanted=2, config=CONFIG)
+    with open_inbox(tmp_path / INBOX_FILE) as inbox:
+        accounts.disable(inbox, "boss")
+        accounts.add(inbox, "me", role="lead", now=datetime.now(UTC))
+
+    def way_out() -> str:
+        (batch,) = read_status(tmp_path).batches
+        assert batch.state == "waiting"
+        text = "\n".join(sentences(read_status(tmp_path)))
+        assert batch.is_stuck == ("annotators add" in text)
+        return text if batch.is_stuck else ""
+
+    first = rank(tmp_path, "me", 1)[0]
+    assert way_out() == ""
+    discard(tmp_path, first)
+    rank(tmp_path, "me", 1)
+    assert "--set annotate.wanted_rankings=1" in way_out()
+    with open_inbox(tmp_path / INBOX_FILE) as inbox:
+        accounts.add(inbox, "ada", now=datetime.now(UTC))
+    assert way_out() == ""
+
+
+def discard(var: Path, row: Mapping[str, Any]) -> None:
+    with open_inbox(var / INBOX_FILE) as inbox:
+        name = str(row["event_id"])
+        now = datetime.now(UTC)
+        decide(inbox, batch_id=BATCH, ranking_id=name, action="discard", by="me", now=now)
+
+
+def test_status_names_the_newest_run_that_went_to_its_end(tmp_path: Path) -> None:
+    # Guards: a run that --until stopped, named as the one whose figures `report` prints.
+    for index, last in enumerate(("evaluate", "collect_rankings")):
+        append_run(
+            tmp_path,
+            finished_at=f"2026-01-0{index + 1}T00:00:00+00:00",
+            flow_run_id=last,
+            config={"name": last},
+            rows=[StageRow(stage=last, state="made", artifact=f"{last}/x", sha256="a" * 64)],
+            machine={},
+        )
+    assert read_status(tmp_path).finished["name"] == "evaluate"
 
 
 def test_the_end_of_a_run_that_waits_names_every_way_to_go_on() -> None:
