@@ -21,6 +21,7 @@ from data.annotation.security import PageError
 from data.annotation.visit import Visit, redirect
 from data.inbox import accounts, assignments, batches, events
 from data.inbox.assignments import Assignment, Result
+from data.inbox.picking import nobody_has_more
 from data.jsonl import RowError, parse_object
 from data.rankings import KnownRankings, SetFacts, event_id_of, outcome_of, validate_ranking
 
@@ -320,6 +321,9 @@ def _empty(visit: Visit, notices: list[str]) -> Response:
         why = "cap"
     elif waiting:
         why = "closed" if all(it.is_open(visit.now) for it in waiting) else "open"
+        is_idle = why == "open" and not any(it.in_work for it in waiting)
+        if is_idle and visit.annotator.role == "lead" and nobody_has_more(visit.con, visit.now):
+            why = "stuck"
     elif counts.done:
         why = "closed"
     return visit.page(

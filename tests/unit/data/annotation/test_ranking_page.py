@@ -187,6 +187,21 @@ def test_the_queue_ends_with_thanks_and_what_comes_next(site: Site) -> None:
     assert "Other people are still ranking" in html
 
 
+@pytest.mark.parametrize("role", ["lead", "annotator"])
+def test_a_lead_is_told_the_way_out_where_nobody_can_rank_what_is_left(
+    tmp_path: Path, role: str
+) -> None:
+    # Guards: "other people are still ranking" where there is nobody else.
+    site = make_site(tmp_path, [make_task(1, want=2)], ada=role)
+    browser = site.client("ada")
+    html = sent(browser, browser.task().ranked(1, 2, 3, 4))
+    assert ("Other people are still ranking" in html) == (role == "annotator")
+    assert ("rlhf annotators add" in html) == (role == "lead")
+    with open_inbox(site.inbox) as con:
+        accounts.add(con, "eve", now=datetime.now(UTC))
+    assert "Other people are still ranking" in browser.get("/").text
+
+
 def test_an_empty_inbox_says_so(tmp_path: Path) -> None:
     site = make_site(tmp_path, [], ada="lead")
     browser = site.client("ada")
