@@ -84,7 +84,8 @@ def run_pipeline(
     print_rows(rows)
     gate = next((row["summary"] for row in rows if row["summary"].get("waits_for")), None)
     if gate is not None:
-        sys.stdout.write(waiting_text(gate, lock_holder(var / PAGE_LOCK), again))
+        by_hand = _command(config_name, overrides, last, first=from_behind_gate(rows, first))
+        sys.stdout.write(waiting_text(gate, lock_holder(var / PAGE_LOCK), by_hand))
     elif not last:
         print_replies(config.name)
         sys.stdout.write(f"\nAll figures, with their intervals:  {program()} report\n")
@@ -114,6 +115,20 @@ def waiting_text(gate: Mapping[str, Any], page: str | None, again: str) -> str:
     )
 
 
+def from_behind_gate(rows: Sequence[Mapping[str, Any]], first: str) -> str:
+    """Where `--from` has to begin once people have ranked: at the first stage not made again yet.
+
+    Args:
+        rows: Of the run that waits.
+        first: The stage that `--from` named; empty for none.
+    """
+    waiting = [str(row["stage"]) for row in rows if row["state"] == "waiting"]
+    if not first or not waiting:
+        return ""
+    names = [stage.name for stage in pipeline_stages()]
+    return max(first, waiting[0], key=names.index)
+
+
 def _run_flow(
     wait_for_api: Any, config: RunConfig, first: str, last: str
 ) -> Sequence[dict[str, Any]]:
@@ -127,10 +142,11 @@ def _run_flow(
     return list(rows)
 
 
-def _command(config_name: str, overrides: Sequence[str], last: str) -> str:
-    """The command that continues this run; `--from` is left out, for it would begin again."""
+def _command(config_name: str, overrides: Sequence[str], last: str, *, first: str = "") -> str:
+    """The command that continues this run; a `--from` that is done is left out."""
     words = ["run", "--config", config_name]
     words += [word for text in overrides for word in ("--set", text)]
+    words += ["--from", first] if first else []
     words += ["--until", last] if last else []
     return f"{program()} {shlex.join(words)}"
 

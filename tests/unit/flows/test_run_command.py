@@ -6,7 +6,7 @@ import pytest
 
 from data.errors import InputError
 from flows.outcome import StageFailedError, StageRow
-from flows.run_command import EXIT_FAILED, EXIT_MISTAKE, _explain
+from flows.run_command import EXIT_FAILED, EXIT_MISTAKE, _explain, from_behind_gate
 from rlhf_core.guard import DivergedError
 
 DIVERGED = DivergedError("4 steps in a row had a loss that is not finite; lower the learning rate")
@@ -41,3 +41,23 @@ def test_a_fault_of_ours_shows_where_it_is(capsys: pytest.CaptureFixture[str]) -
     text = capsys.readouterr().err
     assert "RuntimeError: odd" in text
     assert "Stage sft failed: " in text
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        ("", ""),
+        ("sft", "build_pairs"),
+        ("collect_rankings", "build_pairs"),
+        ("train_policy", "train_policy"),
+    ],
+)
+def test_what_shall_be_made_again_behind_the_gate_is_not_forgotten(
+    first: str, expected: str
+) -> None:
+    # Guards: `--from train_policy` that people's ranking turns into a run from the cache.
+    rows = [{"stage": "collect_rankings", "state": "made"}]
+    behind = ("build_pairs", "train_reward_model", "train_dpo", "train_policy")
+    assert from_behind_gate(rows, first) == ""
+    rows += [{"stage": name, "state": "waiting"} for name in behind]
+    assert from_behind_gate(rows, first) == expected
