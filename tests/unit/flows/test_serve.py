@@ -15,7 +15,7 @@ import pytest
 from data.errors import InputError
 from flows import serve
 from flows.api import free_port
-from flows.locks import hold, lock_holder
+from flows.locks import hold, lock_holder, this_place
 from flows.serve import Ports, Service, Site, services, stop_all
 
 # Answers on a port, and has a child in its process group that ends on SIGKILL alone.
@@ -95,7 +95,7 @@ def test_a_number_in_a_file_ends_nobody(site: Site) -> None:
     bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
         site.lock("worker").parent.mkdir()
-        site.lock("worker").write_text(f"{bystander.pid} {serve.this_place()} http://127.0.0.1:1")
+        site.lock("worker").write_text(f"{bystander.pid} {this_place()} http://127.0.0.1:1")
         assert site.running("worker") is None
         assert not site.stop("worker")
         assert bystander.poll() is None
@@ -139,7 +139,7 @@ def test_what_does_not_end_is_not_called_ended(site: Site, monkeypatch: pytest.M
         monkeypatch.setattr(serve, name, 0.1)
     monkeypatch.setattr(serve, "_signal_group", lambda *_: True)
     said = pytest.raises(InputError, match="worker is still there: process 4711")
-    with hold(site.lock("worker"), f"4711 {serve.this_place()} "), said:
+    with hold(site.lock("worker"), f"4711 {this_place()} "), said:
         site.stop("worker")
 
 
