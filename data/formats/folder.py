@@ -2,7 +2,8 @@
 
 These are the files that a run with ranker "file" reads. Rows are added to what is there; a row that
 is there is not written again. New files are written beside the old ones, flushed to the disk and
-renamed, so that a killed import leaves the old files, whole.
+renamed, so that a killed import leaves the old files, whole; what it had begun is removed by the
+next one.
 
 Omitted on purpose: locking (one import at a time is the caller's care), and changing rows.
 """
@@ -26,7 +27,7 @@ from data.messages import Message, parse_prompt_row, parse_sft_row
 from data.rankings import KnownRankings, Ranking, SetFacts, event_id_of
 from data.sets import KnownSets, ResponseSet, RunPrompts, check_set, parse_set, run_prompt
 
-PROMPTS, SFT, SETS, RANKINGS, REFUSED = (
+_FILES = PROMPTS, SFT, SETS, RANKINGS, REFUSED = tuple(
     f"{name}.jsonl" for name in ("prompts", "sft", "sets", "rankings", "refused")
 )
 
@@ -175,7 +176,7 @@ class Folder:
     def commit(self) -> dict[str, int]:
         """Put the new files in place of the old ones; returns the rows added to each."""
         # Sets before rankings: a killed import must not leave a ranking without its set.
-        for name in (PROMPTS, SFT, SETS, RANKINGS, REFUSED):
+        for name in _FILES:
             file = self._files.get(name)
             if file is not None:
                 file.flush()
@@ -193,6 +194,12 @@ class Folder:
             file.close()
             Path(file.name).unlink(missing_ok=True)
         self._files = {}
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed import had begun to write; one import at a time is in the folder."""
+        if self._path is not None:
+            for name in _FILES:
+                _temporary(self._place(name)).unlink(missing_ok=True)
 
     def _rows(self, name: str) -> Iterator[tuple[Path, int, _Row]]:
         path = self._place(name)
@@ -270,7 +277,7 @@ class Folder:
         """Open a copy of a file to write on at its end."""
         place = self._place(name)
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = place.with_name(f".{name}.{os.getpid()}.tmp")
+        temporary = _temporary(place)
         if place.exists():
             shutil.copyfile(place, temporary)
         file = temporary.open("ab" if place.exists() else "wb")
@@ -294,6 +301,7 @@ def open_folder(path: Path | None, now: datetime) -> Iterator[Folder]:
     with ExitStack() as stack:
         stack.callback(folder.discard)
         try:
+            folder.remove_leftovers()
             folder.load()
             yield folder
         except OSError as error:
@@ -316,6 +324,10 @@ def facts_of(response_set: ResponseSet) -> SetFacts:
         count_words=response_set.count_words,
         shown_sha256=response_set.shown_sha256,
     )
+
+
+def _temporary(place: Path) -> Path:
+    return place.with_name(f".{place.name}.tmp")
 
 
 def _refused_key(row: _Row) -> str:

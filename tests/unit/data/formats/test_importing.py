@@ -128,6 +128,26 @@ def test_a_kill_before_the_end_leaves_the_old_files(take: Take, tmp_path: Path) 
     assert {it.name: it.read_bytes() for it in first.folder.iterdir()} == before
 
 
+def test_what_a_killed_import_had_begun_is_removed_by_the_next(
+    take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = take([pair("a", "b")])
+    before = {it.name for it in first.folder.iterdir()}
+    with monkeypatch.context() as killed:
+        # A process that is killed removes nothing.
+        killed.setattr(folder_module.Folder, "discard", lambda _: None)
+        killed.setattr(folder_module.Folder, "commit", end_here)
+        with pytest.raises(KeyboardInterrupt):
+            take([pair("c", "d", "q2")])
+    assert len(list(first.folder.iterdir())) == len(before) + 4
+    take([pair("a", "b")])
+    assert {it.name for it in first.folder.iterdir()} == before
+
+
+def end_here(_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_kill_between_two_files_is_mended_by_the_next_import(
     take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
