@@ -115,6 +115,8 @@ def _state(visit: Visit, progress: Progress) -> str:
         return "finished"
     if progress.batch.withdrawn_at is not None:
         return "withdrawn"
+    if not progress.tasks:
+        return "not_for_people"
     return "gate_open" if progress.is_open(visit.now) else "open"
 
 
