@@ -57,7 +57,9 @@ def test_every_key_that_the_code_names_is_there_and_every_key_is_named() -> None
     assert {it for it in missing if not it.endswith((".html", ".js", ".css"))} == set()
     # The state of a batch is a word of lead_page._state.
     states = {"open", "finished", "withdrawn", "gate_open", "not_for_people"}
-    assert {it for it in keys - named if not it.startswith(MADE)} == {f"lead.{it}" for it in states} - named
+    assert {it for it in keys - named if not it.startswith(MADE)} == {
+        f"lead.{it}" for it in states
+    } - named
 
 
 def test_the_script_says_what_is_there_and_nothing_else() -> None:
