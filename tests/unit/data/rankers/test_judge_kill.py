@@ -1,7 +1,6 @@
 """The judge and the inbox, killed again and again: each answer once, few paid twice."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -80,7 +79,7 @@ def test_a_killed_judge_answers_each_set_once(tmp_path):
 
     def answer(request: Request) -> Reply:
         if request.number in KILLS:
-            os.kill(children[-1].pid, signal.SIGKILL)
+            children[-1].kill()
             children[-1].wait()
             kept_at_kill.append(kept())
         return by_text(request)
@@ -92,7 +91,11 @@ def test_a_killed_judge_answers_each_set_once(tmp_path):
                 subprocess.Popen([sys.executable, "-c", program, str(inbox), fake.url], cwd=ROOT)
             )
             children[-1].wait(timeout=60)
-    assert [it.returncode for it in children] == [-signal.SIGKILL] * len(KILLS) + [0]
+    # Two requests that are under way at once may kill the same child.
+    killed, last = children[:-1], children[-1]
+    assert {it.returncode for it in killed} == {-signal.SIGKILL}
+    assert last.returncode == 0
+    assert len(KILLS) - 1 <= len(killed) <= len(KILLS)
     with open_inbox(inbox, read_only=True) as con:
         verify(con)
         rows = [json.loads(it.payload) for it in read(con, batch_id=BATCH, types=["ranking"])]
