@@ -51,8 +51,9 @@ def folder(tmp_path: Path) -> Path:
     )
     with open_inbox(tmp_path / "inbox.sqlite") as con:
         for name in CLIENTS:
-            # So that nobody takes all the work before the others have started.
-            add(con, name, now=now, max_per_day=SETS * WANT // len(CLIENTS))
+            # Nobody takes all the work before the others have started. A third more than an even
+            # share: else the last set may be left to someone who has answered it already.
+            add(con, name, now=now, max_per_day=SETS * WANT // len(CLIENTS) * 4 // 3)
         publish(con, batch, [task_of(parse_set(row), want=WANT) for row in rows], now=now)
     return tmp_path
 
