@@ -11,7 +11,6 @@ References:
         arXiv:2203.02155, section 3.5.
 """
 
-import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,10 +20,9 @@ import duckdb
 from data.checks import run_checks
 from data.errors import InputError
 from data.hardening import harden
-from data.queries import load, names
-from data.snapshot import TABLES, copy_query
-
-_VIEWS = ("marts/training_rankings", "marts/places", "marts/ranked_pairs", "marts/comparisons")
+from data.queries import load
+from data.snapshot import copy_query
+from data.views import create_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,20 +89,6 @@ def create_tables(con: duckdb.DuckDBPyConnection, snapshot: Path, config: PairsC
     if config.mode == "consensus":
         parameters = {"min_votes": config.min_votes, "min_lean": config.min_lean}
     con.sql(load(f"marts/pairs_{config.mode}"), params=parameters).create("pairs")
-
-
-def create_views(con: duckdb.DuckDBPyConnection, snapshot: Path) -> None:
-    """Create the views of staging and marts over a snapshot.
-
-    Args:
-        con: A connection that may read the snapshot.
-        snapshot: Directory with the tables of data.snapshot.
-    """
-    for table in TABLES:
-        path = glob.escape(str((snapshot / f"{table}.parquet").resolve()))
-        con.read_parquet(path).create_view(table)
-    for name in (*names("staging/"), *_VIEWS):
-        con.sql(load(name)).create_view(name.rpartition("/")[2])
 
 
 def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:

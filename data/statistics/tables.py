@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.hardening import harden
-from data.pairs import create_views
 from data.queries import load, names
+from data.views import create_views
 
 Columns = dict[str, NDArray[Any]]
 
