@@ -11,10 +11,13 @@ from typing import Any
 
 from data.families import normalised_dialogue
 
+# Made once: dumps would make an encoder for each of a million rows.
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
 
 def canonical_json(value: Any) -> str:
     """Write a JSON value in its one canonical form: sorted keys, no spaces, no escapes."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _CANONICAL.encode(value)
 
 
 def sha256_bytes(raw: bytes) -> str:

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_OID, uuid5
 
 from data.campaign_config import CampaignConfig
 from data.corpus_config import CorpusConfig
@@ -70,7 +69,8 @@ def batch_of_file(
     _publish_answered(inbox, context, config, batch_id)
     events = (
         NewEvent(
-            event_id=_event_id(batch_id, line.seq, line.raw),
+            # A line may have no id of its own, or that of another line. The batch names the bytes.
+            event_id=f"{batch_id}-{line.seq}",
             batch_id=batch_id,
             type="ranking",
             payload=line.raw,
@@ -286,11 +286,6 @@ def _ranking_event(batch_id: str, row: dict[str, Any], origin: str) -> Any:
         payload=canonical_json(row).encode(),
         origin=origin,
     )
-
-
-def _event_id(batch_id: str, seq: int, raw: bytes) -> str:
-    """The id of a line: a line may have no id of its own, or one that another line has too."""
-    return str(uuid5(NAMESPACE_OID, f"{batch_id}|{seq}|{hashlib.sha256(raw).hexdigest()}"))
 
 
 def _name_of(context: StageContext) -> str:

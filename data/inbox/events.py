@@ -12,10 +12,10 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from data.errors import InputError
 from data.identity import canonical_json, sha256_bytes, sha256_text
@@ -33,8 +33,7 @@ _CONFLICTS = uuid.UUID("5f2f0c2e-8a0b-5d0e-9c7b-3a1d6f5e4c21")
 EventType = Literal["published", "handed_out", "expired", "ranking", "decision", "finished"]
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """Something that happened, on its way into the log.
 
     Attributes:
@@ -52,8 +51,7 @@ class NewEvent:
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A row of the log.
 
     Attributes:
@@ -294,7 +292,7 @@ def _leave_out_stored(
         content = (event.type, event.payload)
         known = stored.get((event.batch_id, event.event_id), content)
         if known != content:
-            event = replace(event, event_id=_conflict_id(event))  # noqa: PLW2901
+            event = event._replace(event_id=_conflict_id(event))  # noqa: PLW2901
             conflicts += (event.batch_id, event.event_id) not in stored
         if (event.batch_id, event.event_id) not in stored:
             stored[(event.batch_id, event.event_id)] = content
