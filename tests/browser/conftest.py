@@ -34,9 +34,12 @@ uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error", acc
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[object]:
-    """The browser; its tests are skipped where it or its driver is not installed."""
+    """The browser; its tests are skipped where it or its driver is not installed.
+
+    Not for the whole session: while the driver lives, no other test's asyncio.run can.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}; set CHROMIUM to one")

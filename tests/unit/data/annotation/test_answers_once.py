@@ -1,10 +1,11 @@
 """Each answer counts once: replays, second windows, revisions, drafts, other people's forms."""
 
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from tests.unit.data.annotation.builders import Site, rows, sent
+from tests.unit.data.annotation.builders import Site, make_site, make_task, rows, sent
 
 pytestmark = pytest.mark.usefixtures("reads_quickly")
 
@@ -30,7 +31,10 @@ def test_a_second_window_does_not_answer_a_set_again(site: Site) -> None:
     assert len(rows(site)) == 1
 
 
-def test_somebody_elses_set_cannot_be_answered(site: Site) -> None:
+def test_somebody_elses_set_cannot_be_answered(tmp_path: Path) -> None:
+    # Each set is wanted once, so that the two people hold different ones.
+    tasks = [make_task(1), make_task(2)]
+    site = make_site(tmp_path, tasks, ada="annotator", bob="annotator")
     ada, bob = site.client("ada"), site.client("bob")
     form = ada.task().ranked(1, 2, 3, 4)
     csrf = bob.csrf()
