@@ -63,11 +63,12 @@ def collect_rankings(
         with open_store(context.var / "store.duckdb", allowed=[context.out]) as store:
             known = ingested_head(store, inbox_source(inbox))
             intake = read_batch(inbox, batch.batch_id, expected=known)
+            lines = context.progress(intake.rankings.lines, "rankings taken in")
             report = ingest(
                 store,
                 prompts=prompts,
                 sets=[batch.sets],
-                rankings=intake.rankings,
+                rankings=intake.rankings._replace(lines=lines),
                 run_id=batch.batch_id,
                 now=now,
                 new_role=batch.role,

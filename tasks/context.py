@@ -16,7 +16,7 @@ A body is a plain function:
 No Prefect, MLflow or torch here: bodies run without them in tests.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -58,7 +58,7 @@ class StageContext:
 
     def progress(
         self, items: Iterable[Item], description: str, *, total: int | None = None
-    ) -> Iterator[Item]:
+    ) -> Generator[Item]:
         """Yield `items` behind a progress bar with time left; `range(n)` serves for a bare count.
 
         Args:

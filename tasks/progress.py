@@ -6,7 +6,7 @@ stdout stays clean for `rlhf report --json`.
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Generator, Iterable, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -22,9 +22,11 @@ from rich.progress import (
 Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 10.0
+# Of a million rankings, moving the bar for each would cost more than some of the checks.
+SECONDS_BETWEEN_MOVES = 0.1
 
 
-def track(items: Iterable[Item], description: str, *, total: int | None = None) -> Iterator[Item]:
+def track(items: Iterable[Item], description: str, *, total: int | None = None) -> Generator[Item]:
     """Yield each of `items`, showing how far we are and how long it will take.
 
     Args:
@@ -43,7 +45,7 @@ def track(items: Iterable[Item], description: str, *, total: int | None = None) 
 
 def _bar(
     items: Iterable[Item], description: str, total: int | None, console: Console
-) -> Iterator[Item]:
+) -> Generator[Item]:
     columns = (
         TextColumn("{task.description:>20}"),
         BarColumn(),
@@ -54,12 +56,18 @@ def _bar(
     )
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(description, total=total)
-        for item in items:
+        last = time.monotonic()
+        done = 0
+        for done, item in enumerate(items, start=1):
             yield item
-            progress.advance(bar)
+            now = time.monotonic()
+            if now - last >= SECONDS_BETWEEN_MOVES:
+                last = now
+                progress.update(bar, completed=done)
+        progress.update(bar, completed=done)
 
 
-def _lines(items: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
+def _lines(items: Iterable[Item], description: str, total: int | None) -> Generator[Item]:
     start = last = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item

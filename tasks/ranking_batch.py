@@ -10,6 +10,7 @@ Omitted on purpose: reading the answers back (tasks/collect_rankings.py).
 import hashlib
 import json
 import sqlite3
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -76,7 +77,7 @@ def batch_of_file(
             payload=line.raw,
             origin=line.origin,
         )
-        for line in lines_of_file(files.rankings).lines
+        for line in context.progress(lines_of_file(files.rankings).lines, "rankings read")
     )
     append(inbox, events, now=datetime.now(UTC))
     return RankedBatch(batch_id=batch_id, sets=files.sets, role="import")
@@ -151,15 +152,20 @@ def batch_of_judge(
             append(inbox, [_ranking_event(batch_id, judged.row, "judge")], now=now)
         mirror.put(inbox, tally_key, json.dumps(asdict(judged.tally)), now=now)
 
-    report = rank_by_judge(
-        read_sets(sets),
-        config.judge,
-        batch_id=batch_id,
-        seed=context.seed,
-        known=known,
-        emit=keep,
-        tally=tally,
-    )
+    to_rank = read_sets(sets)
+    bar = context.progress(range(len(to_rank) - len(known)), "sets judged")
+    with closing(bar):
+        next(bar, None)
+        report = rank_by_judge(
+            to_rank,
+            config.judge,
+            batch_id=batch_id,
+            seed=context.seed,
+            known=known,
+            emit=keep,
+            tally=tally,
+            progress=lambda: next(bar, None),
+        )
     # A cap is a budget, with which training may start; an endpoint that is down is a failure.
     if report.stopped == "failures" or (report.notice and not (known or report.ranked)):
         raise InputError(report.notice)

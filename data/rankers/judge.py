@@ -85,7 +85,7 @@ def rank_by_judge(
     known: Set[str],
     emit: Callable[[Judged], None],
     tally: Tally | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[], object] = lambda: None,
 ) -> JudgeReport:
     """Has every set ranked, as far as the caps allow.
 
@@ -98,7 +98,7 @@ def rank_by_judge(
         emit: Takes each outcome, in the caller's thread and in order of set ids; the last ones of
             a run that ends early may lack their predecessors.
         tally: What earlier runs of the batch used; the caps count it.
-        progress: Is told how many sets are done, of how many.
+        progress: Is called after each set that is not known, whatever became of it.
 
     Returns:
         The counts. Failed and left sets raise nothing: what there is counts.
@@ -148,9 +148,7 @@ class _Work:
     last_failure: str = ""
     stopped: Stop = ""
 
-    def run(
-        self, rank: Callable[[ResponseSet], Row], progress: Callable[[int, int], None] | None
-    ) -> None:
+    def run(self, rank: Callable[[ResponseSet], Row], progress: Callable[[], object]) -> None:
         """Asks for all sets that are not known, several at a time, a few ahead of the first."""
         waiting = iter(self.todo)
         self.outcomes["known"] = self.count_sets - len(self.todo)
@@ -166,8 +164,7 @@ class _Work:
                     return
                 wait([pending[0]])
                 self._take(pending.popleft())
-                if progress:
-                    progress(self._count_done(), self.count_sets)
+                progress()
         finally:
             self.stop.set()
             # Calls under way are paid: they are awaited, and kept where they complete a set.

@@ -30,7 +30,7 @@ class Inbox:
 
     def judge(self, fake: Fake, sets: list[ResponseSet], **options: Any) -> JudgeReport:
         emit: Callable[[Judged], None] = options.pop("emit", self.take)
-        progress = options.pop("progress", None)
+        progress = options.pop("progress", lambda: None)
         config = {"url": fake.url, "model": "some/judge 1", "max_cost": 1000.0, **options}
         return rank_by_judge(
             sets,
