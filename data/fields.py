@@ -24,11 +24,11 @@ def check_schema(row: Mapping[str, Any], schema: str) -> None:
 
 def check_keys(row: Mapping[str, Any], required: Set[str], optional: Set[str]) -> None:
     """Refuse a row with a field missing, then one with a field too many."""
-    missing = sorted(required - row.keys())
-    if missing:
+    if not row.keys() >= required:
+        missing = sorted(required - row.keys())
         raise RowError("MISSING_FIELD", missing[0], f"missing: {', '.join(missing)}")
-    unknown = sorted(row.keys() - required - optional)
-    if unknown:
+    if found := row.keys() - required - optional:
+        unknown = sorted(found)
         raise RowError("UNKNOWN_FIELD", unknown[0], f"unknown: {', '.join(unknown)}")
 
 

@@ -23,6 +23,7 @@ import duckdb
 
 from data import ledger, ledger_rankings
 from data.checks import run_checks
+from data.chunks import chunks
 from data.errors import InputError
 from data.inbox.decisions import Action
 from data.inbox.events import Head
@@ -40,7 +41,7 @@ from data.outcomes import (
 from data.sets import ResponseSet, RunPrompts, check_set, parse_set
 from data.store import transaction
 
-CHUNK_ROWS = 10_000
+CHUNK_ROWS = 25_000
 CHUNK_BYTES = 16 * 2**20
 
 
@@ -119,16 +120,10 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _parse_chunks(lines: Iterable[SourceLine]) -> Iterator[list[Parsed]]:
-    chunk: list[Parsed] = []
-    count_bytes = 0
-    for line in lines:
-        chunk.append(Parsed(line))
-        count_bytes += len(line.raw)
-        if len(chunk) == CHUNK_ROWS or count_bytes > CHUNK_BYTES:
-            yield chunk
-            chunk, count_bytes = [], 0
-    if chunk:
-        yield chunk
+    for chunk in chunks(
+        lines, lambda line: len(line.raw), max_items=CHUNK_ROWS, max_bytes=CHUNK_BYTES
+    ):
+        yield [Parsed(line) for line in chunk]
 
 
 def _ingest_sets(target: Target, chunk: list[Parsed], prompts: RunPrompts) -> None:

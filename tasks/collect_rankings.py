@@ -29,6 +29,7 @@ from tasks.ranking_batch import (
 
 if TYPE_CHECKING:
     from data.inbox.batches import Progress
+    from data.lines import SourceLines
     from data.outcomes import IngestReport
     from data.statistics import RankingStatistics
 
@@ -63,12 +64,11 @@ def collect_rankings(
         with open_store(context.var / "store.duckdb", allowed=[context.out]) as store:
             known = ingested_head(store, inbox_source(inbox))
             intake = read_batch(inbox, batch.batch_id, expected=known)
-            lines = context.progress(intake.rankings.lines, "rankings taken in")
             report = ingest(
                 store,
                 prompts=prompts,
                 sets=[batch.sets],
-                rankings=intake.rankings._replace(lines=lines),
+                rankings=_shown(context, intake.rankings),
                 run_id=batch.batch_id,
                 now=now,
                 new_role=batch.role,
@@ -142,6 +142,11 @@ def _fill(
         "human": batch_for_people,
     }
     return rankers[config.rank.ranker](inbox, context, config, sets)
+
+
+def _shown(context: StageContext, rankings: "SourceLines") -> "SourceLines":
+    """The same lines behind a progress bar."""
+    return rankings._replace(lines=context.progress(rankings.lines, "rankings taken in"))
 
 
 def _require_its_store(inbox: sqlite3.Connection, var: Path) -> None:

@@ -17,6 +17,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
+from data.chunks import chunks
 from data.errors import InputError
 from data.identity import canonical_json, sha256_bytes, sha256_text
 from data.inbox.connection import inbox_id, path_of, worded, write
@@ -112,7 +113,9 @@ def append(con: sqlite3.Connection, events: Iterable[NewEvent], *, now: datetime
         now: The clock of this machine, with a time zone.
     """
     added = duplicate = conflicts = 0
-    for chunk in _chunks(events):
+    for chunk in chunks(
+        events, lambda it: len(it.payload), max_items=CHUNK_ROWS, max_bytes=CHUNK_BYTES
+    ):
         part = _append_new(con, chunk, now)
         if part is None:
             with write(con):
@@ -330,16 +333,3 @@ def _find_ids(
     parameters = {"batch_id": batch_id, "event_ids": json.dumps(event_ids)}
     for event_id, kind, payload in con.execute(load("inbox/find_stored"), parameters):
         yield (batch_id, event_id), (kind, payload)
-
-
-def _chunks(events: Iterable[NewEvent]) -> Iterator[list[NewEvent]]:
-    chunk: list[NewEvent] = []
-    count_bytes = 0
-    for event in events:
-        chunk.append(event)
-        count_bytes += len(event.payload)
-        if len(chunk) == CHUNK_ROWS or count_bytes > CHUNK_BYTES:
-            yield chunk
-            chunk, count_bytes = [], 0
-    if chunk:
-        yield chunk

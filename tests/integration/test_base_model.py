@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 transformers = pytest.importorskip("transformers")
 
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.server
 
 def write_folder(folder: Path) -> None:
     """A random Llama with the tokenizer of a chat model, as transformers saves them."""
+    torch.manual_seed(0)  # Of one in some, no two replies to a training prompt differ in rank.
     # Whole words: replies of single letters would all be ranked equal.
     words = (ROOT / "data" / "seeds" / "support_desk.toml").read_text(encoding="utf-8")
     sizes = transformers.LlamaConfig(

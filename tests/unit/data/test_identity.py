@@ -2,10 +2,19 @@
 
 import hashlib
 import json
+import sys
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data import identity
 
 MESSAGES = [{"role": "user", "content": "请解释递归。"}]
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+SCALARS = st.none() | st.booleans() | st.integers() | TEXTS
+TREES = st.recursive(SCALARS, lambda one: st.lists(one) | st.dictionaries(TEXTS, one))
 
 
 def test_prompt_id_is_the_hash_of_canonical_messages() -> None:
@@ -31,6 +40,22 @@ def test_canonical_json_is_one_form() -> None:
     value = {"b": [1, 2.5, None], "a": "é"}
     assert identity.canonical_json(value) == '{"a":"é","b":[1,2.5,null]}'
     assert json.loads(identity.canonical_json(value)) == value
+
+
+def in_the_standard_library(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+@given(TREES)
+def test_canonical_json_is_what_anyones_python_writes(value: Any) -> None:
+    assert identity.canonical_json(value) == in_the_standard_library(value)
+
+
+def test_every_character_is_written_and_sorted_as_anyones_python_does() -> None:
+    characters = [chr(i) for i in range(sys.maxunicode + 1) if not 0xD800 <= i < 0xE000]
+    named = dict.fromkeys(reversed(characters))
+    assert len(named) == 0x110000 - 0x800
+    assert identity.canonical_json(named) == in_the_standard_library(named)
 
 
 def test_normalised_hash_folds_case_space_and_form() -> None:
