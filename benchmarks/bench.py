@@ -22,6 +22,7 @@ SCRIPTS = {
     "reward_step": 120.0,
     "ppo_episodes": 270.0,
     "pairs": 300.0,
+    "import_rankings": 75.0,
 }
 LONG = 4.0  # times the seconds
 GRACE = 2.0  # a script is ended after this many times its seconds
