@@ -11,6 +11,7 @@ values (
 on conflict (batch_id, set_id, annotator_id) do update set
     state = 'done',
     draft = null,
+    display_order = excluded.display_order,
     answer_id = excluded.answer_id,
     revision = excluded.revision,
     outcome = excluded.outcome,

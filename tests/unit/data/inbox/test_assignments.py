@@ -423,3 +423,16 @@ def test_an_answer_from_a_file_counts_like_one_of_the_page(make_page: Any) -> No
     revision |= {"revision": 2, "supersedes": row["event_id"]}
     assert take_in(revision) is Result.STORED
     assert page.progress().have == 1
+
+
+def test_an_answer_from_a_file_to_a_set_in_hand_brings_its_own_order(make_page: Any) -> None:
+    # Guards: the last answer shown with its ranks beside other responses, and saved so.
+    page = make_page(make_task("s1"))
+    given = page.give("ann")
+    order = list(reversed(given.display_order))
+    row = make_row(given, display_order=order)
+    with write(page.con):
+        assignments.take_in(page.con, batch_id=BATCH, row=row, origin="answers.csv:2", now=NOW)
+    last = assignments.last_answered(page.con, "ann")
+    assert last is not None
+    assert list(last.display_order) == order
