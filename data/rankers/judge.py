@@ -1,18 +1,18 @@
 """A language model that ranks sets: any endpoint of OpenAI's chat completions.
 
 Each set is asked in a shuffled order and in its reverse, and the answers become one ranking/1 row
-(see judge_merge.py). Rows are handed over one by one, in order of set ids, as soon as they are
-there, and a row's event id names batch, set and judge: so a batch that was broken off goes on
-without asking, or paying, again for what was handed over. A set that gets no readable answer
+(see judge_merge.py). Rows are handed over one by one, as soon as they are there, and a row's event
+id names batch, set and judge: so a batch that was broken off goes on without asking, or paying,
+again for what was handed over. A set that gets no readable answer
 is skipped with a reason, one that gets no answer at all is left for the next run.
 
 Omitted on purpose: where rows are kept (data.inbox), sets that several judges rank, and judging a
 model's replies by the same model: such a set is skipped, since a model prefers its own words.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence, Set
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal
@@ -95,8 +95,7 @@ def rank_by_judge(
         batch_id: What is ranked under it is found again under it.
         seed: Changes the order in which replies are shown.
         known: Event ids that are there already; their sets are not asked again.
-        emit: Takes each outcome, in the caller's thread and in order of set ids; the last ones of
-            a run that ends early may lack their predecessors.
+        emit: Takes each outcome, in the caller's thread and in the order in which they are there.
         tally: What earlier runs of the batch used; the caps count it.
         progress: Is called after each set that is not known, whatever became of it.
 
@@ -149,22 +148,23 @@ class _Work:
     stopped: Stop = ""
 
     def run(self, rank: Callable[[ResponseSet], Row], progress: Callable[[], object]) -> None:
-        """Asks for all sets that are not known, several at a time, a few ahead of the first."""
+        """Asks for all sets that are not known, several at a time."""
         waiting = iter(self.todo)
         self.outcomes["known"] = self.count_sets - len(self.todo)
-        pending: deque[Future[Row]] = deque()
+        pending: set[Future[Row]] = set()
         pool = ThreadPoolExecutor(self.config.concurrency, thread_name_prefix="judge")
         try:
             while True:
                 while not self.stopped and len(pending) < 2 * self.config.concurrency:
                     if (response_set := next(waiting, None)) is None:
                         break
-                    pending.append(pool.submit(rank, response_set))
+                    pending.add(pool.submit(rank, response_set))
                 if not pending:
                     return
-                wait([pending[0]])
-                self._take(pending.popleft())
-                progress()
+                for done in wait(pending, return_when=FIRST_COMPLETED).done:
+                    pending.remove(done)  # One by one: if this one ends the work, others are kept.
+                    self._take(done)
+                    progress()
         finally:
             self.stop.set()
             # Calls under way are paid: they are awaited, and kept where they complete a set.

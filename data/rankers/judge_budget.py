@@ -3,8 +3,9 @@
 A call is paid for after it was made, so it is allowed only if its worst case fits: every byte of
 the question a token (no tokenizer of bytes makes more), and max_tokens of answer. What it really
 used, by the endpoint's own count, then takes the place of the worst case. A call without such a
-count, and one whose answer was lost on the way, is charged as the worst case: the cap holds in
-every case but one, an endpoint that bills more output than it was allowed.
+count, and one whose answer was lost on the way, is charged as the worst case. The cap can be passed
+in two cases: by an endpoint that bills more output than it was allowed, and by a kill, which loses
+the count of the calls under way.
 
 Omitted on purpose: currencies, and discounts for cached input.
 """

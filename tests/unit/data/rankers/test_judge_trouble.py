@@ -323,10 +323,28 @@ def test_paid_answers_are_kept_when_the_run_ends(inbox):
     assert inbox.rows[0]["set_id"] != first
 
 
-def test_concurrency_changes_neither_answers_nor_order(inbox):
+def test_a_slow_answer_keeps_no_other_from_being_kept(inbox):
+    # Guards: answers that are paid, wait for an earlier one, and are lost by a kill.
+    sets = make_sets(6)
+    slow = min(sets, key=lambda it: it.set_id)
+    question = slow.messages[-1]["content"]
+
+    def answer(request: Any) -> Any:
+        is_slow = question in request.body["messages"][1]["content"]
+        return {**by_text(request), "delay": 0.5 * is_slow}
+
+    with serving(answer) as fake:
+        inbox.judge(fake, sets, concurrency=2)
+    assert [row["set_id"] for row in inbox.rows].index(slow.set_id) == len(sets) - 1
+
+
+def test_concurrency_changes_no_answer(inbox):
     def stable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         times = ("started_at", "submitted_at", "active_ms")
-        return [{name: row[name] for name in row if name not in times} for row in rows]
+        return [
+            {name: row[name] for name in row if name not in times}
+            for row in sorted(rows, key=lambda row: row["set_id"])
+        ]
 
     with serving(lambda it: {**by_text(it), "delay": 0.02 * (it.number % 3)}) as fake:
         one, many = Inbox(), Inbox()
