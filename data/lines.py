@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.errors import InputError
-from data.jsonl import read_lines
+from data.jsonl import open_bytes, read_lines
 
 
 class SourceLine(NamedTuple):
@@ -56,6 +56,12 @@ def lines_of_file(path: Path) -> SourceLines:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     return SourceLines(source=f"file:{digest}", lines=_lines(path))
+
+
+def count_lines(path: Path) -> int:
+    """Return how many lines a file has, blank ones too: for a progress bar."""
+    with open_bytes(path) as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
 
 
 def _lines(path: Path) -> Iterator[SourceLine]:

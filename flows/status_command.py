@@ -180,6 +180,11 @@ def _batch_line(batch: BatchStatus) -> str:
 
 
 def _way_out(batch: BatchStatus) -> str:
+    if batch.held and batch.sets_done == batch.sets:
+        return (
+            f"{batch.name}: a lead has to decide on the held rankings, on the page of "
+            f"{program()} annotate under Lead"
+        )
     fewer = f", or wait for fewer with --set annotate.wanted_rankings={batch.have}"
     return (
         f"{batch.name}: nobody who has an account can rank the sets that are left. Add somebody "

@@ -12,6 +12,7 @@ rankings have come (flows/human_step.py).
 import json
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from tasks.ranking_batch import (
 
 if TYPE_CHECKING:
     from data.inbox.batches import Progress
-    from data.lines import SourceLines
+    from data.intake import Intake
     from data.outcomes import IngestReport
     from data.statistics import RankingStatistics
 
@@ -48,9 +49,6 @@ def collect_rankings(
     from data.held import held_rows
     from data.inbox import INBOX_FILE, batches
     from data.inbox.connection import open_inbox
-    from data.ingest import ingest
-    from data.intake import inbox_source, read_batch
-    from data.ledger import ingested_head
     from data.snapshot import write_snapshot
     from data.statistics import measure
     from data.store import open_store
@@ -62,20 +60,9 @@ def collect_rankings(
         # Before the rankings are read: what it counts is among them.
         progress = batches.progress(inbox, batch.batch_id, now=now)
         with open_store(context.var / "store.duckdb", allowed=[context.out]) as store:
-            known = ingested_head(store, inbox_source(inbox))
-            intake = read_batch(inbox, batch.batch_id, expected=known)
-            report = ingest(
-                store,
-                prompts=prompts,
-                sets=[batch.sets],
-                rankings=_shown(context, intake.rankings),
-                run_id=batch.batch_id,
-                now=now,
-                new_role=batch.role,
-                roles=_roles(inbox),
-                decisions=intake.decisions,
-                head=intake.head,
-                allow_top=progress.batch.allow_top,
+            allow_top = progress.batch.allow_top
+            intake, report = _take_in(
+                context, store, inbox, batch, prompts=prompts, allow_top=allow_top, now=now
             )
             rows = write_snapshot(store, run_id=batch.batch_id, prompts=prompts, out=context.out)
             held = held_rows(store, batch.batch_id)
@@ -144,9 +131,39 @@ def _fill(
     return rankers[config.rank.ranker](inbox, context, config, sets)
 
 
-def _shown(context: StageContext, rankings: "SourceLines") -> "SourceLines":
-    """The same lines behind a progress bar."""
-    return rankings._replace(lines=context.progress(rankings.lines, "rankings taken in"))
+def _take_in(
+    context: StageContext,
+    store: Any,
+    inbox: sqlite3.Connection,
+    batch: RankedBatch,
+    *,
+    prompts: Path,
+    allow_top: bool,
+    now: datetime,
+) -> "tuple[Intake, IngestReport]":
+    """Read the rankings of a batch back from the inbox, and take them into the store."""
+    from data.ingest import ingest
+    from data.intake import inbox_source, read_batch
+    from data.ledger import ingested_head
+
+    known = ingested_head(store, inbox_source(inbox))
+    intake = read_batch(inbox, batch.batch_id, expected=known)
+    lines = context.progress(intake.rankings.lines, "rankings taken in", total=batch.count)
+    with closing(lines):
+        report = ingest(
+            store,
+            prompts=prompts,
+            sets=[batch.sets],
+            rankings=intake.rankings._replace(lines=lines),
+            run_id=batch.batch_id,
+            now=now,
+            new_role=batch.role,
+            roles=_roles(inbox),
+            decisions=intake.decisions,
+            head=intake.head,
+            allow_top=allow_top,
+        )
+    return intake, report
 
 
 def _require_its_store(inbox: sqlite3.Connection, var: Path) -> None:

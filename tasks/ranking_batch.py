@@ -46,12 +46,14 @@ class RankedBatch:
         batch_id: Its id.
         sets: The set/1 file that it speaks of.
         role: Role of annotators that the ledger does not know; None refuses them.
+        count: How many rankings it has, about; None where that is not known beforehand.
         said: What the ranker says of its work, for the summary.
     """
 
     batch_id: str
     sets: Path
     role: str | None
+    count: int | None = None
     said: Summary = field(default_factory=dict)
 
 
@@ -60,7 +62,7 @@ def batch_of_file(
 ) -> RankedBatch:
     """The user's files: each line that is not blank is an event, broken and repeated ones too."""
     from data.inbox.events import NewEvent, append
-    from data.lines import lines_of_file
+    from data.lines import count_lines, lines_of_file
     from data.rankers.file import ranking_files
 
     files = ranking_files(config.rank)
@@ -68,19 +70,22 @@ def batch_of_file(
         config, {"sets": _sha256(files.sets), "rankings": _sha256(files.rankings)}
     )
     _publish_answered(inbox, context, config, batch_id)
-    events = (
-        NewEvent(
-            # A line may have no id of its own, or that of another line. The batch names the bytes.
-            event_id=f"{batch_id}-{line.seq}",
-            batch_id=batch_id,
-            type="ranking",
-            payload=line.raw,
-            origin=line.origin,
+    lines = lines_of_file(files.rankings).lines
+    total = count_lines(files.rankings)
+    with closing(context.progress(lines, "rankings read", total=total)) as shown:
+        events = (
+            NewEvent(
+                # A line may have no id of its own, or that of another. The batch names the bytes.
+                event_id=f"{batch_id}-{line.seq}",
+                batch_id=batch_id,
+                type="ranking",
+                payload=line.raw,
+                origin=line.origin,
+            )
+            for line in shown
         )
-        for line in context.progress(lines_of_file(files.rankings).lines, "rankings read")
-    )
-    append(inbox, events, now=datetime.now(UTC))
-    return RankedBatch(batch_id=batch_id, sets=files.sets, role="import")
+        append(inbox, events, now=datetime.now(UTC))
+    return RankedBatch(batch_id=batch_id, sets=files.sets, role="import", count=total)
 
 
 def batch_of_simulated(
@@ -120,7 +125,7 @@ def batch_of_simulated(
             for it in ranked.annotators
         ],
     )
-    return RankedBatch(batch_id=batch_id, sets=sets, role="simulated")
+    return RankedBatch(batch_id=batch_id, sets=sets, role="simulated", count=len(ranked.rows))
 
 
 def batch_of_judge(
@@ -128,8 +133,8 @@ def batch_of_judge(
 ) -> RankedBatch:
     """A language model ranks the sets; what an earlier try of this batch was told is not asked.
 
-    Each answer goes into the inbox as it comes, and then what was spent so far: a kill loses no
-    answer that was paid.
+    Each set goes into the inbox as its answers are there, and then what was spent so far: a kill
+    loses the calls under way, at most those of `judge.concurrency` sets.
     """
     from data.errors import InputError
     from data.inbox import mirror
@@ -153,8 +158,7 @@ def batch_of_judge(
         mirror.put(inbox, tally_key, json.dumps(asdict(judged.tally)), now=now)
 
     to_rank = read_sets(sets)
-    bar = context.progress(range(len(to_rank) - len(known)), "sets judged")
-    with closing(bar):
+    with closing(context.progress(range(len(to_rank) - len(known)), "sets judged")) as bar:
         next(bar, None)
         report = rank_by_judge(
             to_rank,
@@ -234,6 +238,10 @@ def waits_for(progress: "Progress") -> str:
     """What a batch lacks before a run may go on, in words."""
     batch = progress.batch
     lacks = f"{progress.have} of {batch.wanted} rankings"
+    if progress.have >= batch.wanted:
+        lacks += f" (sets without an answer: {progress.unanswered})"
+    elif progress.held and not progress.tasks_left:
+        lacks += f" (held for a lead: {progress.held})"
     if batch.deadline is None:
         return lacks
     return f"{lacks}, or {batch.deadline.isoformat(sep=' ', timespec='minutes')}"

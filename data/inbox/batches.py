@@ -44,6 +44,8 @@ _COUNTED = (
     "tasks",
     "tasks_done",
     "tasks_left",
+    "tasks_to_train",
+    "unanswered",
     "ranked",
     "not_rankable",
     "skipped",
@@ -111,6 +113,8 @@ class Progress:
         tasks_done: Tasks with as many answers as they want. Skips count here: one who skipped has
             had the task, and others need not be asked for ever.
         tasks_left: Tasks that still want an answer, retests apart (their time may come in days).
+        tasks_to_train: Tasks of main and overlap sets.
+        unanswered: Those of them that nobody has answered.
         ranked: Answers by outcome: ranked, of any purpose, held ones too.
         not_rankable: Answers "none is acceptable".
         skipped: Answers that give a reason for not ranking.
@@ -125,6 +129,8 @@ class Progress:
     tasks: int
     tasks_done: int
     tasks_left: int
+    tasks_to_train: int
+    unanswered: int
     ranked: int
     not_rankable: int
     skipped: int
@@ -134,12 +140,17 @@ class Progress:
     in_work: int
 
     def gate(self, now: datetime) -> GateReason | None:
-        """Return why the run may go on, None while it has to wait."""
-        if self.have >= self.batch.wanted:
+        """Return why the run may go on, None while it has to wait.
+
+        Who wants as many rankings as there are sets, or more, wants an answer to each set besides:
+        a set that several people share would make up for one that nobody saw.
+        """
+        wants_each = self.batch.wanted >= self.tasks_to_train
+        if self.have >= self.batch.wanted and not (wants_each and self.unanswered):
             return "enough"
         if self.batch.deadline is not None and now >= self.batch.deadline:
             return "deadline"
-        return None if self.tasks_left else "nothing_left"
+        return None if self.tasks_left or self.held else "nothing_left"
 
     def is_open(self, now: datetime) -> bool:
         """Return whether the gate is open: enough rankings, deadline passed, or nothing left."""

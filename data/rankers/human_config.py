@@ -14,7 +14,8 @@ class HumanConfig:
     """The work that is handed out to people.
 
     Attributes:
-        wanted_rankings: Rankings with which training may start; 0 for one of every set.
+        wanted_rankings: Rankings with which training may start; 0 for as many as there are sets.
+            From that number on, each set has to have an answer too.
         deadline_hours: Hours after which it starts with what there is; 0 for no deadline.
         shared_fraction: Share of the sets that several annotators rank.
         shared_by: Annotators of a shared set, and of a gold set.
@@ -22,7 +23,8 @@ class HumanConfig:
             is damaged. They measure care and train nothing.
         retest_fraction: Retests beside the sets, as a share of them: what an annotator ranked,
             once more. They measure an annotator against themselves and train nothing.
-        retest_after_hours: Hours between the two.
+        retest_after_hours: Hours between the two; a retest whose hour comes after training has
+            started is not handed out.
         allow_top: Whether ranking only the best ones is an answer.
     """
 

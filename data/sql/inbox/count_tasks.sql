@@ -1,4 +1,5 @@
--- How many tasks each batch has and how many have all the answers they want.
+-- How many tasks each batch has, how many have all the answers they want, how many train, and how
+-- many of those have no answer yet.
 -- Grain: one row per batch that has tasks.
 -- Parameters: $batch_id; null takes all.
 with answered as (
@@ -22,6 +23,8 @@ select
     batch_id,
     count(*) as tasks,
     sum(answers >= want) as tasks_done,
-    sum(answers < want and purpose != 'retest') as tasks_left
+    sum(answers < want and purpose != 'retest') as tasks_left,
+    sum(purpose in ('main', 'overlap')) as tasks_to_train,
+    sum(answers = 0 and purpose in ('main', 'overlap')) as unanswered
 from answered
 group by batch_id;

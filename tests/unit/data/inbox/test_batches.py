@@ -131,6 +131,38 @@ def test_the_gate_opens_for_one_of_three_reasons(con: sqlite3.Connection) -> Non
     assert gate(wanted=4) == "nothing_left"
 
 
+def test_an_answer_that_waits_for_a_lead_is_something_left(con: sqlite3.Connection) -> None:
+    # Guards: a run that begins before anybody could decide.
+    batches.publish(con, make_batch(wanted=4), [], now=NOW)
+    answer_all(con, "ann")
+    given = give(con, "bob")
+    row = make_row(given)
+    assignments.submit(con, batch_id=BATCH, row=row, is_held=True, now=NOW)
+    answer_all(con, "bob")
+    progress = batches.progress(con, BATCH, now=NOW)
+    assert (progress.tasks_left, progress.held, progress.gate(NOW)) == (0, 1, None)
+    ranking = {"batch_id": BATCH, "ranking_id": row["event_id"]}
+    decisions.decide(con, **ranking, action="accept", by="boss", now=NOW)
+    assert batches.progress(con, BATCH, now=NOW).gate(NOW) == "nothing_left"
+
+
+def test_a_set_that_two_people_share_makes_up_for_none_that_nobody_saw(
+    con: sqlite3.Connection,
+) -> None:
+    # Guards: as many rankings as sets, and sets without any.
+    tasks = [make_task("a", want=2), make_task("b", priority=1)]
+    batches.publish(con, make_batch(OTHER, wanted=2), tasks, now=NOW)
+    batches.withdraw(con, BATCH, now=NOW)
+    for who in ("ann", "bob"):
+        given = give(con, who)
+        assert given.task.set_id == "a"
+        answer(con, given)
+    progress = batches.progress(con, OTHER, now=NOW)
+    assert (progress.have, progress.unanswered, progress.gate(NOW)) == (2, 1, None)
+    answer(con, give(con, "ann"), outcome="skipped", skip_reason="language")
+    assert batches.progress(con, OTHER, now=NOW).gate(NOW) == "enough"
+
+
 def test_a_batch_without_tasks_does_not_wait(con: sqlite3.Connection) -> None:
     batches.publish(con, make_batch(OTHER, wanted=0), [], now=NOW)
     assert batches.progress(con, OTHER, now=NOW).gate(NOW) == "enough"
