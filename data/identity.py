@@ -17,7 +17,11 @@ _SLOW = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":
 
 
 def canonical_json(value: Any) -> str:
-    """Write a JSON value in its one canonical form: sorted keys, no spaces, no escapes."""
+    """Write a JSON value in its one canonical form: sorted keys, no spaces, no escapes.
+
+    A fraction is written as orjson writes it, 1e-7 where Python has 1e-07. No id of a prompt, set
+    or ranking holds one.
+    """
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError:

@@ -5,6 +5,7 @@ RunConfig. Every field has a default, so a file states only what it changes. Rea
 wording errors is flows/config_files.py.
 """
 
+import math
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -69,6 +70,17 @@ class RunConfig(BaseModel):
         for layer in reversed(read_layers(str(values["base"]))):
             values = merge(layer.values, values)
         return values
+
+    @model_validator(mode="after")
+    def _check_that_numbers_are_finite(self) -> Self:
+        # JSON has no others, and as JSON a config is kept and handed on.
+        for name in type(self).model_fields:
+            section = getattr(self, name)
+            for field in fields(section) if is_dataclass(section) else ():
+                value = getattr(section, field.name)
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ValueError(f"{name}.{field.name} is {value}; give a finite number")
+        return self
 
     @model_validator(mode="after")
     def _check_that_someone_can_rank(self) -> Self:

@@ -164,6 +164,8 @@ def test_merge_leaves_its_arguments_alone() -> None:
             '[corpus]\nsource = "files"\nprompts = "p"\nsft = "s"',
             ["mine.toml", "rank.ranker", 'ranker = "file"'],
         ),
+        ("[evaluate]\ntemperature = inf", ["mine.toml", "evaluate", "temperature is inf"]),
+        ("[sft]\nmax_grad_norm = inf", ["mine.toml", "sft", "max_grad_norm is inf", "finite"]),
         ('base = "nothing"', ["nothing", "no shipped config"]),
     ],
 )
