@@ -116,7 +116,8 @@ def import_rankings(
         terminal.print(plain(f"batch {batch}: {rows} rankings {words}"), soft_wrap=True)
     if not added and not sent:
         terminal.print("nothing new")
-    return 2 if any(it.read and it.read == it.quarantined for it in reports) else 0
+    in_vain = (it.quarantined and not (it.accepted or it.duplicate) for it in reports)
+    return 2 if any(in_vain) else 0
 
 
 def validate_files(files: Sequence[Path], arguments: ReadArguments) -> int:

@@ -17,7 +17,8 @@ from data.formats.folder import Folder
 from data.formats.items import Answer, Demonstration, Format, Item, OwnRow, ReadOptions
 from data.formats.preferences import edge_of, find_contradictions
 from data.formats.published import PublishedSets
-from data.identity import sha256_text
+from data.formats.source import Place
+from data.identity import sha256_bytes, sha256_text
 from data.jsonl import RowError
 from data.messages import check_messages
 from data.rankings import Ranking, doubt_about, outcome_of, read_ranking
@@ -80,6 +81,7 @@ class Importer:
         self._source = ""
         self._place = ""
         self._answer = 0
+        self._raw_kept_of: Place | None = None
 
     def take(self, path: Path, form: Format, options: ReadOptions) -> ImportReport:
         """Take in a file.
@@ -89,11 +91,14 @@ class Importer:
         """
         report = ImportReport(path=path, format_name=form.name)
         self._source = form.name
+        self._raw_kept_of = None
         contradictions = self._contradictions(path, form, options)
         seen: set[int] = set()
         for item in form.read(path, options):
             first = item.places[0]
-            self._place = f"{path}:{first.line}"
+            # A whole array may stand in the first line.
+            is_array = first.line == 1 < first.row
+            self._place = f"{path}:{first.line}{f' (row {first.row})' if is_array else ''}"
             self._answer = self._answer + 1 if first.row in seen else 1
             seen.update(place.row for place in item.places)
             doubt = None
@@ -246,9 +251,16 @@ class Importer:
                 "field": error.field,
                 "message": error.message,
                 "is_held": outcome == "held",
-                "raw": item.raw.decode("utf-8", "replace").replace("\x00", "\ufffd"),
+                "raw": self._raw_once(item),
             }
         )
+
+    def _raw_once(self, item: Item) -> str:
+        """The text of a row where it is kept first: it may be a page of thousands of answers."""
+        if (place := item.places[0]) == self._raw_kept_of:
+            return f"as above, sha256 {sha256_bytes(item.raw)}"
+        self._raw_kept_of = place
+        return item.raw.decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
 def _hashes(cell: str) -> list[str]:

@@ -96,7 +96,10 @@ def _records(file: BinaryIO) -> Iterator[tuple[Place, bytes, list[str] | RowErro
         except RowError as error:
             cells = error
         except csv.Error as error:
-            cells = RowError("CSV_FIELDS", "", f"row {row + 1} is not CSV: {error}")
+            why = str(error)
+            if "universal-newline" in why:
+                why = "its lines end with CR alone; save it as CSV UTF-8"
+            cells = RowError("CSV_FIELDS", "", f"row {row + 1} is not CSV: {why}")
         if isinstance(cells, list) and not any(cell.strip() for cell in cells):
             continue
         row += 1
@@ -151,6 +154,8 @@ def _header_error(header: Sequence[str]) -> RowError | None:
     unknown = [name for name in names if name not in COLUMNS]
     if len(names) == 1 and (mark := next((it for it in ";\t" if it in names[0]), None)):
         message = f"one column found; is the separator {mark!r}? Save with commas"
+    elif "" in names:
+        message = f"column {names.index('') + 1} has no name; delete it"
     elif len(set(names)) != len(names):
         message = f"repeated column {next(it for it in names if names.count(it) > 1)}"
     elif missing:

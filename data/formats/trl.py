@@ -1,6 +1,7 @@
 """TRL preference rows: prompt, chosen and rejected, in their four shapes.
 
-Plain text or message lists, the prompt apart or as what both begin with. Of plain text without a
+Plain text or message lists, the prompt apart or as what both begin with; a column system, which is
+not TRL's but common, is a turn before the prompt. Of plain text without a
 prompt column, the prompt ends where the first word begins that is not the same; the space before
 that word belongs to the response, so that prompt + response is the text that was given.
 
@@ -33,6 +34,8 @@ from data.jsonl import RowError
 from data.messages import Message
 
 ANNOTATOR = "trl"
+# What other tools call the prompt: what two replies begin with is none where one of these is.
+_PROMPTS = ("question", "instruction", "input", "query", "problem", "context")
 _LAST_LATIN = "\u024f"
 
 
@@ -46,15 +49,27 @@ def prompt_and_pair(row: Mapping[str, Any]) -> tuple[list[Message], str, str]:
         message = "prompt, completion and label judge one completion; a comparison needs two"
         raise RowError("UNPAIRED", "completion", message)
     chosen, rejected = field_of(row, "chosen"), field_of(row, "rejected")
-    if isinstance(chosen, str):
-        return _plain(row, chosen, rejected)
-    return _conversational(row)
+    prompt, better, worse = (
+        _plain(row, chosen, rejected) if isinstance(chosen, str) else _conversational(row)
+    )
+    system = row.get("system")
+    if isinstance(system, str) and system.strip() and prompt[:1] != [_system(system)]:
+        prompt = [_system(system), *prompt]
+    return prompt, better, worse
+
+
+def _system(text: str) -> Message:
+    return {"role": "system", "content": text}
 
 
 def _plain(row: Mapping[str, Any], chosen: str, rejected: object) -> tuple[list[Message], str, str]:
     if not isinstance(rejected, str):
         raise wrong_type("rejected", "a string, as chosen is", rejected)
     if "prompt" not in row:
+        other = next((name for name in _PROMPTS if row.get(name)), None)
+        if other is not None:
+            message = f"there is no column prompt, and there is {other!r}; rename it to prompt"
+            raise RowError("NO_COMMON_PROMPT", "prompt", message)
         cut = _common_prompt(chosen, rejected)
         if not chosen[:cut].strip():
             message = "chosen and rejected do not begin alike, and there is no column prompt"

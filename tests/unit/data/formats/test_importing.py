@@ -242,10 +242,46 @@ def test_an_unsure_format_is_asked_about(take: Take, row: dict[str, Any], words:
 def test_formats_are_asked_for_by_name(tmp_path: Path, take: Take) -> None:
     with pytest.raises(InputError, match="no such format; use one of ranking/1, csv"):
         format_of(tmp_path, "xml")
-    assert all(format_of(tmp_path, name) is form for name, form in FORMATS.items())
-    with pytest.raises(InputError, match="none of the first rows can be read"):
-        take([], "auto")
+    file = tmp_path / "rows"
+    file.write_bytes(b"{}")
+    assert all(format_of(file, name) is form for name, form in FORMATS.items())
     assert take([], "trl").counts == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"", "it holds no row; give JSON lines"),
+        (b"[]", "it holds no row"),
+        (b"{", "its rows cannot be read: "),
+        ("{}".encode("utf-16"), "its rows cannot be read: byte 0 is not UTF-8"),
+        (b"\x1f\x8b\x08\x00", "this is gzip; unpack or export it"),
+        (b"PK\x03\x04xl", "this is a zip or Excel file"),
+        (b"PAR1\x15", "this is Parquet"),
+    ],
+)
+def test_a_file_that_nobody_can_read_says_what_it_is(take: Take, raw: bytes, words: str) -> None:
+    # Guards: "say --format", where no format helps.
+    with pytest.raises(InputError, match=words):
+        take(raw, "auto")
+
+
+def test_a_row_of_many_refused_answers_is_kept_once(take: Take) -> None:
+    # Guards: a page of a thousand records, written a thousand times.
+    records = [{"fields": {"prompt": "q"}, "responses": []} for _ in range(50)]
+    taken = take([{"items": records, "total": 50}], "argilla", name="page.json")
+    raws = [row["raw"] for row in taken.rows("refused")]
+    assert len(raws) == 50
+    assert json.loads(raws[0])["total"] == 50
+    assert len(set(raws[1:])) == 1
+    assert raws[1].startswith("as above, sha256 ")
+
+
+def test_a_row_of_an_array_in_one_line_is_named_by_its_number(take: Take) -> None:
+    rows = [pair("a", "b"), pair("a", "a")]
+    taken = take(json.dumps(rows).encode(), "trl", name="rows.json")
+    (example,) = taken.report.examples.values()
+    assert "rows.json:1 (row 2):" in example
 
 
 def test_our_own_rows_pass_the_same_door(take: Take) -> None:

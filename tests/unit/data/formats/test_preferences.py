@@ -79,6 +79,13 @@ def hh(chosen: str, rejected: str) -> dict[str, str]:
             "It is green.",
         ),
         (
+            "trl",
+            {"system": "be kind", "prompt": "q", "chosen": "a", "rejected": "b"},
+            ["be kind", "q"],
+            "a",
+            "b",
+        ),
+        (
             "llama-factory",
             {
                 "conversations": [{"from": "human", "value": "q"}],
@@ -224,6 +231,17 @@ def test_a_pair(  # noqa: PLR0917
             "BAD_MESSAGES",
             "conversations.0.from",
             "unknown speaker 'bot'; known: system, human, gpt",
+        ),
+        (
+            "trl",
+            {
+                "question": "q",
+                "chosen": "The capital is Paris.",
+                "rejected": "The capital is Lyon.",
+            },
+            "NO_COMMON_PROMPT",
+            "prompt",
+            "there is no column prompt, and there is 'question'; rename it to prompt",
         ),
         (
             "openai-comparisons",

@@ -116,6 +116,13 @@ def test_cells_that_a_spreadsheet_would_run_are_guarded(take: Take, tmp_path: Pa
             "missing column rank; found 'rnak'",
         ),
         (lines(header=f"{HEADER},rank"), "CSV_HEADER", "", "repeated column rank"),
+        (lines(header=f"{HEADER},"), "CSV_HEADER", "", "column 11 has no name; delete it"),
+        (
+            f"{HEADER}\ra,b\r".encode(),
+            "CSV_FIELDS",
+            "",
+            "row 1 is not CSV: its lines end with CR alone; save it as CSV UTF-8",
+        ),
         (lines(header=f"{HEADER},model"), "CSV_HEADER", "", "unknown column 'model'"),
         (
             lines("s_1;a", header=HEADER.replace(",", ";")),
