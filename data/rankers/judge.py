@@ -155,10 +155,16 @@ class _Work:
         pool = ThreadPoolExecutor(self.config.concurrency, thread_name_prefix="judge")
         try:
             while True:
-                while not self.stopped and len(pending) < 2 * self.config.concurrency:
+                is_vain = self._is_vain()
+                while not (self.stopped or is_vain) and len(pending) < 2 * self.config.concurrency:
                     if (response_set := next(waiting, None)) is None:
                         break
                     pending.add(pool.submit(rank, response_set))
+                if not pending and is_vain:
+                    raise InputError(
+                        f"the judge answered none of {self.failures_in_a_row} sets: "
+                        f"{self.last_failure}"
+                    )
                 if not pending:
                     return
                 for done in wait(pending, return_when=FIRST_COMPLETED).done:
@@ -197,14 +203,16 @@ class _Work:
         self.outcomes["failed"] += 1
         self.last_failure = str(error)
         self.failures_in_a_row += 1
-        if self.failures_in_a_row < _MAX_FAILURES_IN_A_ROW:
-            return
-        if self._count_done() == self.outcomes["failed"]:
-            raise InputError(f"the judge answered none of {self.failures_in_a_row} sets: {error}")
         # A refused set, one too long for the model perhaps, says nothing of the others.
-        if error.can_retry:
+        is_down = self.failures_in_a_row >= _MAX_FAILURES_IN_A_ROW and error.can_retry
+        if is_down and not self._is_vain():
             self.stopped = self.stopped or "failures"
             self.stop.set()
+
+    def _is_vain(self) -> bool:
+        """Whether several sets failed and none was answered: then what is under way decides."""
+        failed = self.outcomes["failed"]
+        return failed >= _MAX_FAILURES_IN_A_ROW and self._count_done() == failed
 
     def _count_done(self) -> int:
         return self.outcomes.total()
