@@ -39,7 +39,9 @@ class BatchStatus:
         held: Rankings that wait for a lead's decision.
         in_work: Sets in the hands of annotators now.
         why: Why the rest failed; empty unless the state is "failed".
+        waits_for_lead: Whether it waits, and all that is left are held rankings.
         is_stuck: Whether it waits, and no active annotator can take any of the sets that are left.
+        fewer: The wanted number with which it would wait no more; 0 if there is none.
     """
 
     batch_id: str
@@ -58,7 +60,9 @@ class BatchStatus:
     discarded: int
     published_at: str
     why: str = ""
+    waits_for_lead: bool = False
     is_stuck: bool = False
+    fewer: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +137,7 @@ def sentences(status: Status) -> list[str]:
         lines.append(f"Ranking page: {status.page}")
     elif is_waiting:
         lines.append(f"The ranking page is not up; start it with: {program()} annotate")
-    lines += [_way_out(batch) for batch in status.batches if batch.is_stuck]
+    lines += [_way_out(it) for it in status.batches if it.waits_for_lead or it.is_stuck]
     states = {batch.state for batch in status.batches}
     if "ready" in states and not status.run:
         lines.append(f"Start what is ready with: {program()} annotate, or the run's own command")
@@ -180,15 +184,15 @@ def _batch_line(batch: BatchStatus) -> str:
 
 
 def _way_out(batch: BatchStatus) -> str:
-    if batch.held and batch.sets_done == batch.sets:
+    if batch.waits_for_lead:
         return (
-            f"{batch.name}: a lead has to decide on the held rankings, on the page of "
-            f"{program()} annotate under Lead"
+            f"{batch.name}: a lead has to decide on what is held, on the ranking page under Lead; "
+            f"add one with: {program()} annotators add NAME --lead"
         )
-    fewer = f", or wait for fewer with --set annotate.wanted_rankings={batch.have}"
+    fewer = f", or wait for fewer with --set annotate.wanted_rankings={batch.fewer}"
     return (
         f"{batch.name}: nobody who has an account can rank the sets that are left. Add somebody "
-        f"with: {program()} annotators add NAME{fewer if batch.have else ''}"
+        f"with: {program()} annotators add NAME{fewer if batch.fewer else ''}"
     )
 
 
@@ -204,6 +208,8 @@ def _batch_status(inbox: sqlite3.Connection, progress: Progress) -> BatchStatus:
     else:
         state = "failed" if why else "ready"
     is_idle = state == "waiting" and not progress.in_work
+    # As many as there are sets would want an answer to each.
+    fewer = min(progress.have, progress.tasks_to_train - (progress.unanswered > 0))
     return BatchStatus(
         batch_id=batch.batch_id,
         name=batch.name,
@@ -221,7 +227,9 @@ def _batch_status(inbox: sqlite3.Connection, progress: Progress) -> BatchStatus:
         discarded=progress.discarded,
         published_at=batch.published_at.isoformat(timespec="seconds"),
         why=why if state == "failed" else "",
+        waits_for_lead=state == "waiting" and progress.waits_for_lead,
         is_stuck=is_idle and nobody_has_more(inbox, now),
+        fewer=fewer,
     )
 
 

@@ -239,9 +239,9 @@ def waits_for(progress: "Progress") -> str:
     batch = progress.batch
     lacks = f"{progress.have} of {batch.wanted} rankings"
     if progress.have >= batch.wanted:
-        lacks += f" (sets without an answer: {progress.unanswered})"
-    elif progress.held and not progress.tasks_left:
-        lacks += f" (held for a lead: {progress.held})"
+        lacks += f", and an answer to each set ({progress.unanswered} without)"
+    elif progress.waits_for_lead:
+        lacks += f" ({progress.held_to_train} held for a lead)"
     if batch.deadline is None:
         return lacks
     return f"{lacks}, or {batch.deadline.isoformat(sep=' ', timespec='minutes')}"

@@ -309,6 +309,16 @@ def _form(
     )
 
 
+def _why_open(waiting: list[batches.Progress], visit: Visit) -> str:
+    """Why somebody who has nothing left still waits for batches, or "closed" without any."""
+    if not waiting:
+        return "closed"
+    if all(it.waits_for_lead for it in waiting):
+        return "lead"
+    is_idle = not any(it.in_work for it in waiting) and visit.annotator.role == "lead"
+    return "stuck" if is_idle and nobody_has_more(visit.con, visit.now) else "open"
+
+
 def _empty(visit: Visit, notices: list[str]) -> Response:
     counts = accounts.counts_of(visit.con, visit.annotator.annotator_id, now=visit.now)
     waiting = [
@@ -320,10 +330,7 @@ def _empty(visit: Visit, notices: list[str]) -> Response:
     if counts.left_today == 0:
         why = "cap"
     elif waiting:
-        why = "closed" if all(it.is_open(visit.now) for it in waiting) else "open"
-        is_idle = why == "open" and not any(it.in_work for it in waiting)
-        if is_idle and visit.annotator.role == "lead" and nobody_has_more(visit.con, visit.now):
-            why = "stuck"
+        why = _why_open([it for it in waiting if not it.is_open(visit.now)], visit)
     elif counts.done:
         why = "closed"
     return visit.page(

@@ -50,6 +50,7 @@ _COUNTED = (
     "not_rankable",
     "skipped",
     "held",
+    "held_to_train",
     "discarded",
     "late",
     "in_work",
@@ -119,6 +120,7 @@ class Progress:
         not_rankable: Answers "none is acceptable".
         skipped: Answers that give a reason for not ranking.
         held: Answers that wait for a lead's decision; also counted by outcome.
+        held_to_train: Those of them that could train.
         discarded: Answers that a lead discarded; their tasks are handed out again.
         late: Answers that came after their lease had ended; also counted by outcome.
         in_work: Tasks in the hands of annotators now.
@@ -135,6 +137,7 @@ class Progress:
     not_rankable: int
     skipped: int
     held: int
+    held_to_train: int
     discarded: int
     late: int
     in_work: int
@@ -150,7 +153,12 @@ class Progress:
             return "enough"
         if self.batch.deadline is not None and now >= self.batch.deadline:
             return "deadline"
-        return None if self.tasks_left or self.held else "nothing_left"
+        return None if self.tasks_left or self.waits_for_lead else "nothing_left"
+
+    @property
+    def waits_for_lead(self) -> bool:
+        """Whether every task has its answers, and some that could train are held."""
+        return self.tasks_left == 0 and self.held_to_train > 0
 
     def is_open(self, now: datetime) -> bool:
         """Return whether the gate is open: enough rankings, deadline passed, or nothing left."""

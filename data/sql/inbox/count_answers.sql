@@ -13,6 +13,11 @@ select
     sum(assignment.state = 'done' and assignment.outcome = 'not_rankable') as not_rankable,
     sum(assignment.state = 'done' and assignment.outcome = 'skipped') as skipped,
     sum(assignment.state = 'done' and assignment.is_held) as held,
+    sum(
+        assignment.state = 'done'
+        and assignment.is_held
+        and task.purpose in ('main', 'overlap')
+    ) as held_to_train,
     sum(assignment.state = 'discarded') as discarded,
     sum(assignment.state = 'done' and assignment.is_late) as late,
     sum(assignment.state = 'open' and assignment.lease_ends_at > $now) as in_work

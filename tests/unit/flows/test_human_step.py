@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
-from data.inbox import INBOX_FILE, accounts, batches, events, mirror
+from data.inbox import INBOX_FILE, accounts, assignments, batches, events, mirror
 from data.inbox.connection import open_inbox
 from data.inbox.decisions import decide
 from flows import human_step
@@ -30,7 +30,7 @@ from flows.run_command import waiting_text
 from flows.run_records import append_run
 from flows.status_command import read_status, sentences
 from tests.integration.people import rank
-from tests.unit.data.inbox.builders import BATCH, make_batch, make_inbox, make_task
+from tests.unit.data.inbox.builders import BATCH, make_batch, make_inbox, make_row, make_task
 
 CONFIG = '{"name": "run", "seed": 3}'
 TASKS = [make_task(f"s_{index}") for index in range(4)]
@@ -312,6 +312,42 @@ def test_status_says_the_way_out_where_nobody_can_rank_what_is_left(tmp_path: Pa
     with open_inbox(tmp_path / INBOX_FILE) as inbox:
         accounts.add(inbox, "ada", now=datetime.now(UTC))
     assert way_out() == ""
+
+
+def hold_answer(inbox: sqlite3.Connection, who: str) -> None:
+    now = datetime.now(UTC)
+    given = assignments.next_task(inbox, who, now=now)
+    assert given is not None
+    row = make_row(given)
+    assignments.submit(inbox, batch_id=given.batch_id, row=row, is_held=True, now=now)
+
+
+def test_status_sends_to_the_lead_who_has_to_decide(tmp_path: Path) -> None:
+    # Guards: "add somebody", where all sets have their answers and a lead has to decide.
+    retest = make_task("again", purpose="retest", retest_of="s_0")
+    make_inbox(tmp_path / INBOX_FILE, [*TASKS[:2], retest], "ada", wanted=2, config=CONFIG)
+    with open_inbox(tmp_path / INBOX_FILE) as inbox:
+        for _ in range(2):
+            hold_answer(inbox, "ada")
+    (batch,) = read_status(tmp_path).batches
+    assert (batch.state, batch.waits_for) == ("waiting", "0 of 2 rankings (2 held for a lead)")
+    text = "\n".join(sentences(read_status(tmp_path)))
+    assert "a lead has to decide on what is held" in text
+    assert "nobody who has an account" not in text
+
+
+def test_the_number_that_status_names_opens_the_gate(tmp_path: Path) -> None:
+    # Guards: a way out that is none, since so many rankings would want one of each set.
+    tasks = [make_task("s_0", want=3), make_task("s_1", generators=("ada", "bo", "boss"))]
+    make_inbox(tmp_path / INBOX_FILE, tasks, "ada", "bo", wanted=2, config=CONFIG)
+    for who in ("ada", "bo"):
+        rank(tmp_path, who, 1)
+    (batch,) = read_status(tmp_path).batches
+    assert batch.waits_for == "2 of 2 rankings, and an answer to each set (1 without)"
+    assert batch.fewer == 1
+    with open_inbox(tmp_path / INBOX_FILE) as inbox:
+        batches.publish(inbox, make_batch(wanted=batch.fewer), [], now=datetime.now(UTC))
+    assert read_status(tmp_path).batches[0].state == "ready"
 
 
 def discard(var: Path, row: Mapping[str, Any]) -> None:

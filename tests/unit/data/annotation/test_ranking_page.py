@@ -202,6 +202,13 @@ def test_a_lead_is_told_the_way_out_where_nobody_can_rank_what_is_left(
     assert "Other people are still ranking" in browser.get("/").text
 
 
+def test_all_are_told_when_only_a_lead_can_go_on(tmp_path: Path) -> None:
+    browser = make_site(tmp_path, [make_task(1)], ada="annotator").client("ada")
+    contradiction = {"quality.A": "1", "quality.B": "7"}
+    html = sent(browser, browser.task().ranked(1, 2, 3, 4, **contradiction))
+    assert "goes on when a lead has decided on them" in html
+
+
 def test_an_empty_inbox_says_so(tmp_path: Path) -> None:
     site = make_site(tmp_path, [], ada="lead")
     browser = site.client("ada")
