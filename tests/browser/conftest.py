@@ -22,6 +22,7 @@ from tests.unit.data.annotation.builders import Site
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 VENDOR = Path(__file__).parent / "vendor"
 START_SECONDS = 60.0
+PATIENCE_MS = 20_000  # Of a busy machine; what is there ends a wait at once.
 
 SERVER = """
 import sys
@@ -43,6 +44,7 @@ def chromium() -> Iterator[object]:
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}; set CHROMIUM to one")
+    playwright.expect.set_options(timeout=PATIENCE_MS)
     with playwright.sync_playwright() as driver:
         # As root, in a container, Chromium has no sandbox to go into.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -100,7 +102,7 @@ class Served:
     def window(self, annotator_id: str = "", **options: object) -> object:
         """A new browser of its own, signed in by the link of who is named."""
         context = self.chromium.new_context(**options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         self.contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: self.trouble.append(str(error)))
