@@ -1,9 +1,9 @@
 """TRL preference rows: prompt, chosen and rejected, in their four shapes.
 
-Plain text or message lists, the prompt apart or as what both begin with; a column system, which is
-not TRL's but common, is a turn before the prompt. Of plain text without a
+Plain text or message lists, the prompt apart or as what both begin with. Of plain text without a
 prompt column, the prompt ends where the first word begins that is not the same; the space before
-that word belongs to the response, so that prompt + response is the text that was given.
+that word belongs to the response, so that prompt + response is the text that was given. A column
+`system`, which is not TRL's but common, is a turn before the prompt.
 
 Omitted on purpose: unpaired rows (prompt, completion, label), which compare nothing, and columns
 that TRL does not know.

@@ -132,6 +132,9 @@ def test_import_says_what_became_of_each_row() -> None:
 
 def test_nothing_taken_is_exit_code_2_and_an_empty_file_is_said() -> None:
     rlhf("import", write("bad.jsonl", {"prompt": 1, "chosen": "a", "rejected": "b"}), code=2)
+    # One that nobody answered yet makes no success of it.
+    waits, bad = {"fields": {"prompt": "q"}, "responses": []}, {"fields": 3, "responses": []}
+    rlhf("import", write("page.jsonl", waits, bad), code=2)
     assert "none.jsonl: holds no row" in rlhf("import", write("none.jsonl"), "-f", "trl").output
 
 
