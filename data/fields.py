@@ -27,8 +27,8 @@ def check_keys(row: Mapping[str, Any], required: Set[str], optional: Set[str]) -
     if not row.keys() >= required:
         missing = sorted(required - row.keys())
         raise RowError("MISSING_FIELD", missing[0], f"missing: {', '.join(missing)}")
-    if found := row.keys() - required - optional:
-        unknown = sorted(found)
+    if len(row) != len(required) + sum(map(row.__contains__, optional)):
+        unknown = sorted(row.keys() - required - optional)
         raise RowError("UNKNOWN_FIELD", unknown[0], f"unknown: {', '.join(unknown)}")
 
 

@@ -11,9 +11,10 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
+
+import orjson
 
 from data.errors import InputError
 
@@ -60,8 +61,7 @@ class RowError(ValueError):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RawLine:
+class RawLine(NamedTuple):
     """One line of a file that is not blank.
 
     Attributes:
@@ -95,6 +95,9 @@ def parse_object(
     size = len(raw) if size is None else size
     if size > limits.line_bytes:
         raise RowError("TOO_LARGE", "", f"{size} bytes; the limit is {limits.line_bytes}")
+    plain = _parse_plain(raw, limits.depth)
+    if plain is not None:
+        return plain
     try:
         text = raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -109,7 +112,6 @@ def parse_object(
         raise _too_deep(limits.depth) from None
     if not isinstance(value, dict):
         raise RowError("NOT_OBJECT", "", f"expected an object, found {type(value).__name__}")
-    # Only an escape can bring a surrogate or a NUL past the decoder, and only brackets depth.
     if "\\u" in text or text.count("{") + text.count("[") > limits.depth:
         _check_tree(value, limits.depth)
     return value
@@ -171,6 +173,24 @@ def open_bytes(path: Path) -> BinaryIO:
         raise InputError(f"{path}: this is a directory; name a JSONL file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _parse_plain(raw: bytes, depth: int) -> dict[str, Any] | None:
+    """The object of a line that orjson writes back to the byte; None for any other line.
+
+    In such a line nothing is said twice and nothing is read otherwise than it stands: a repeated
+    key, an integer beyond 64 bits or a NaN would not come back. Most lines that a program wrote are
+    such lines, and this takes a quarter of the time.
+    """
+    # Only an escape can bring a surrogate or a NUL past the decoder, and only brackets depth.
+    if b"\\u" in raw or raw.count(b"{") + raw.count(b"[") > depth:
+        return None
+    try:
+        value = orjson.loads(raw)
+        is_same = orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER) == raw
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+    return value if is_same and isinstance(value, dict) else None
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import polars as pl
 from data import schemas
 from data.errors import InputError
 from data.frames import find_rows, texts_of, write_rows
-from data.identity import canonical_json, sha256_text
+from data.identity import canonical_json
 from data.inbox.events import Head
 from data.intake import inbox_of
 from data.queries import load
@@ -116,14 +116,10 @@ def insert_sets(
         )
         for prompt_id, messages in prompts.items()
     ]
-    responses = {
-        response.response_id: (one.prompt_id, response.text)
-        for one in accepted
-        for response in one.responses
-    }
+    texts = {response.response_id: response.text for one in accepted for response in one.responses}
     response_rows = [
-        (response_id, prompt_id, text, sha256_text(text))
-        for response_id, (prompt_id, text) in responses.items()
+        (response_id, *known.stored_responses[response_id], text)
+        for response_id, text in texts.items()
     ]
     write_rows(con, "insert_prompts", prompt_rows, schemas.NEW_PROMPTS)
     write_rows(con, "insert_responses", response_rows, schemas.NEW_RESPONSES)

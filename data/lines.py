@@ -65,5 +65,6 @@ def count_lines(path: Path) -> int:
 
 
 def _lines(path: Path) -> Iterator[SourceLine]:
-    for line in read_lines(path):
-        yield SourceLine(line.number, line.raw, line.size, f"{path}:{line.number}")
+    name = str(path)
+    for number, raw, size in read_lines(path):
+        yield SourceLine(number, raw, size, f"{name}:{number}")

@@ -20,8 +20,8 @@ NEW_RESPONSES: Final = pl.Schema(
     {
         "response_id": pl.String,
         "prompt_id": pl.String,
-        "text": pl.String,
         "text_sha256": pl.String,
+        "text": pl.String,
     }
 )
 

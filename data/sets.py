@@ -34,8 +34,7 @@ _OPTIONAL = frozenset({"purpose", "retest_of"})
 _RESPONSE_KEYS = frozenset({"response_id", "text", "generator"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(NamedTuple):
     """One reply to a prompt, and what wrote it."""
 
     response_id: str

@@ -174,8 +174,9 @@ def read(
     # Rankings are most of the log: they are met in its order. The others are few: see the index.
     is_rare = types is not None and "ranking" not in types
     name = "inbox/read_other_events" if is_rare else "inbox/read_events"
-    for row in con.execute(load(name), parameters):
-        yield Event(*row)
+    cursor = con.cursor()
+    cursor.row_factory = None
+    yield from map(Event._make, cursor.execute(load(name), parameters))
 
 
 def find(con: sqlite3.Connection, batch_id: str, event_id: str) -> Event | None:
@@ -207,32 +208,29 @@ def verify(con: sqlite3.Connection, *, expected: Head | None = None) -> Head:
         InputError: Naming the first seq that does not fit, or that the expected head is gone.
     """
     with worded(con):
-        identity = inbox_id(con)
-        if expected is not None and expected.inbox_id != identity:
-            raise _broken(con, f"it is not the inbox {expected.inbox_id[:8]} that was read before")
-        at = Head(inbox_id=identity, seq=0, sha256=sha256_text(identity))
-        _check_expected(con, at, expected)
+        begin = Head(inbox_id=(identity := inbox_id(con)), seq=0, sha256=sha256_text(identity))
+        wanted = expected or begin
+        if wanted.inbox_id != identity:
+            raise _broken(con, f"it is not the inbox {wanted.inbox_id[:8]} that was read before")
+        seq, digest, digest_there = 0, begin.sha256, begin.sha256
         for event in read(con):
-            _check_link(con, at, event)
-            at = Head(inbox_id=identity, seq=event.seq, sha256=event.sha256)
-            _check_expected(con, at, expected)
-        if expected is not None and expected.seq > at.seq:
-            raise _broken(
-                con, f"it ends at event {at.seq}, and event {expected.seq} was read before"
-            )
-        return at
+            _check_link(con, seq, digest, event)
+            seq, digest = event.seq, event.sha256
+            if seq == wanted.seq:
+                digest_there = digest
+        if seq < wanted.seq:
+            raise _broken(con, f"it ends at event {seq}, and event {wanted.seq} was read before")
+        if digest_there != wanted.sha256:
+            raise _broken(con, f"event {wanted.seq} is not the one that was read before")
+        return Head(inbox_id=identity, seq=seq, sha256=digest)
 
 
-def _check_link(con: sqlite3.Connection, at: Head, event: Event) -> None:
-    if event.seq != at.seq + 1:
-        raise _broken(con, f"event {at.seq + 1} is missing")
-    if event.sha256 != _digest(at.sha256, event, event.at).hex():
+def _check_link(con: sqlite3.Connection, seq: int, digest: str, event: Event) -> None:
+    """Check an event against the seq and the hash of the one before."""
+    if event.seq != seq + 1:
+        raise _broken(con, f"event {seq + 1} is missing")
+    if event.sha256 != _digest(digest, event, event.at).hex():
         raise _broken(con, f"event {event.seq} does not fit its hash and the event before it")
-
-
-def _check_expected(con: sqlite3.Connection, at: Head, expected: Head | None) -> None:
-    if expected is not None and at.seq == expected.seq and at.sha256 != expected.sha256:
-        raise _broken(con, f"event {at.seq} is not the one that was read before")
 
 
 def _broken(con: sqlite3.Connection, reason: str) -> InputError:

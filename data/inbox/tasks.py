@@ -4,7 +4,7 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from data.identity import canonical_json
 from data.inbox.picking import LOT_BITS
@@ -80,7 +80,7 @@ def insert_task(con: sqlite3.Connection, batch_id: str, position: int, task: Tas
         "guideline_version": task.guideline_version,
         "campaign": task.campaign,
         "messages": canonical_json(task.messages),
-        "responses": canonical_json([asdict(response) for response in task.responses]),
+        "responses": canonical_json([one._asdict() for one in task.responses]),
         "count_words": task.count_words,
         "shown_sha256": task.shown_sha256,
     }

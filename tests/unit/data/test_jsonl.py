@@ -105,6 +105,46 @@ def test_size_of_a_long_line_is_told_without_holding_it(tmp_path: Path, end: byt
     assert second.size == ROW_LIMITS.line_bytes
 
 
+NUMBERS = ("0", "-0", "1.0", "0.1", "1e5", "1E400", "NaN", "-Infinity")
+LARGE_INTEGERS = (2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 2**64 - 1, 2**64)
+STRINGS = st.text(st.sampled_from('a"\\\n\x00\x1f\x7fé请\ud800\ufeff😀'), max_size=4)
+
+
+def values(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """JSON texts of values; each comma and colon is followed by ~. Keys may repeat."""
+    keys = st.sampled_from(['"a"', '"b"', '"\\u0061"', '"é"'])
+    pairs = st.tuples(keys, inner).map(":~".join)
+    return st.one_of(
+        st.lists(pairs, max_size=3).map(lambda each: "{" + ",~".join(each) + "}"),
+        st.lists(inner, max_size=3).map(lambda each: "[" + ",~".join(each) + "]"),
+    )
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    st.recursive(
+        st.one_of(
+            st.sampled_from([*NUMBERS, *map(str, LARGE_INTEGERS), "true", "null"]),
+            STRINGS.map(lambda text: json.dumps(text, ensure_ascii="\ud800" in text)),
+            STRINGS.map(json.dumps),
+        ),
+        values,
+        max_leaves=8,
+    ).map('{{"k":~{}}}'.format)
+)
+def test_a_line_without_spaces_is_read_like_the_same_line_with_spaces(text: str) -> None:
+    """Only lines without spaces are read by orjson; json reads the others."""
+    assert outcome(text.replace("~", "")) == outcome(text.replace("~", " "))
+
+
+def outcome(text: str) -> str | tuple[str, str]:
+    """The value, where 1.0 is not 1, or the reason and the field."""
+    try:
+        return repr(parse_object(text.encode()))
+    except RowError as error:
+        return error.code, error.field
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=64))
 def test_any_bytes_are_taken_or_refused(raw: bytes) -> None:

@@ -6,7 +6,9 @@ with tiers as (
         ranking.ranking_id,
         ranking.outcome,
         coalesce(max(ranking_item.tier), 0) as last_tier,
-        count(distinct ranking_item.tier) as count_tiers
+        coalesce(
+            bit_count(bit_or(cast(1 as integer) << cast(ranking_item.tier as integer))), 0
+        ) as count_tiers
     from run_event
     inner join ranking on run_event.event_id = ranking.ranking_id
     inner join ranking_item on ranking.ranking_id = ranking_item.ranking_id
