@@ -8,13 +8,13 @@ knows what it has, and so no crash can open a gap.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from data.inbox import events
 from data.inbox.connection import inbox_id
 from data.inbox.decisions import Action, read_decisions
-from data.inbox.events import EventType, Head
+from data.inbox.events import Event, Head
 from data.lines import SourceLine, SourceLines
 
 
@@ -47,7 +47,11 @@ def inbox_source(inbox: sqlite3.Connection) -> str:
 
 
 def read_batch(inbox: sqlite3.Connection, batch_id: str, *, expected: Head | None = None) -> Intake:
-    """Verify the log and return what it holds of a batch.
+    """Return what the log holds of a batch.
+
+    The whole log is verified while the rankings are read, so that what is taken in is what was
+    verified. Reading them raises InputError if the log was rewritten, at its last line at the
+    latest: keep nothing of them before.
 
     Args:
         inbox: An open inbox; it must stay open while the rankings are read.
@@ -55,18 +59,22 @@ def read_batch(inbox: sqlite3.Connection, batch_id: str, *, expected: Head | Non
         expected: The head that the ledger noted at its last ingest from this inbox.
 
     Raises:
-        InputError: If the log was rewritten.
+        InputError: If a decision was rewritten beyond reading.
     """
-    head = events.verify(inbox, expected=expected)
-    decisions = read_decisions(inbox, batch_id)
-    lines = SourceLines(source=inbox_source(inbox), lines=_lines(inbox, batch_id, head))
+    head = events.head(inbox)
+    log = events.read_verified(inbox, until=head, expected=expected)
+    lines = SourceLines(source=inbox_source(inbox), lines=_rankings(log, batch_id))
+    try:
+        decisions = read_decisions(inbox, batch_id)
+    except (ValueError, KeyError):
+        # A decision that does not read: the log says which event was changed.
+        events.verify(inbox, expected=expected)
+        raise
     return Intake(rankings=lines, decisions=decisions, head=head)
 
 
-def _lines(inbox: sqlite3.Connection, batch_id: str, head: Head) -> Iterator[SourceLine]:
-    types: tuple[EventType, ...] = ("ranking",)
-    for event in events.read(inbox, batch_id=batch_id, types=types):
-        if event.seq > head.seq:
-            return
-        raw = event.payload
-        yield SourceLine(event.seq, raw, len(raw), event.origin, event.event_id)
+def _rankings(log: Iterable[Event], batch_id: str) -> Iterator[SourceLine]:
+    for event in log:
+        if event.type == "ranking" and event.batch_id == batch_id:
+            raw = event.payload
+            yield SourceLine(event.seq, raw, len(raw), event.origin, event.event_id)

@@ -11,6 +11,7 @@ chain: that is noticed by a head kept elsewhere, which the ledger does.
 import json
 import sqlite3
 import uuid
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -193,36 +194,45 @@ def head(con: sqlite3.Connection) -> Head:
     return Head(inbox_id=identity, seq=seq, sha256=digest)
 
 
-def verify(con: sqlite3.Connection, *, expected: Head | None = None) -> Head:
-    """Walk the whole log and check each hash, holding one row at a time.
+def read_verified(
+    con: sqlite3.Connection, *, until: Head, expected: Head | None = None
+) -> Iterator[Event]:
+    """Yield the whole log up to a head, one by one, each event after its hash was checked.
 
     Args:
         con: The inbox.
+        until: Its head; what is appended later is left out.
         expected: A head noted earlier, which must still be part of the log; a head of another
-            inbox is an error.
-
-    Returns:
-        The head that was reached.
+            inbox is an error. Its absence is noticed at the end: nothing read may be kept before.
 
     Raises:
         InputError: Naming the first seq that does not fit, or that the expected head is gone.
     """
     with worded(con):
-        begin = Head(inbox_id=(identity := inbox_id(con)), seq=0, sha256=sha256_text(identity))
+        begin = Head(inbox_id=until.inbox_id, seq=0, sha256=sha256_text(until.inbox_id))
         wanted = expected or begin
-        if wanted.inbox_id != identity:
+        if wanted.inbox_id != begin.inbox_id:
             raise _broken(con, f"it is not the inbox {wanted.inbox_id[:8]} that was read before")
         seq, digest, digest_there = 0, begin.sha256, begin.sha256
         for event in read(con):
+            if event.seq > until.seq:
+                break
             _check_link(con, seq, digest, event)
             seq, digest = event.seq, event.sha256
             if seq == wanted.seq:
                 digest_there = digest
+            yield event
         if seq < wanted.seq:
             raise _broken(con, f"it ends at event {seq}, and event {wanted.seq} was read before")
         if digest_there != wanted.sha256:
             raise _broken(con, f"event {wanted.seq} is not the one that was read before")
-        return Head(inbox_id=identity, seq=seq, sha256=digest)
+
+
+def verify(con: sqlite3.Connection, *, expected: Head | None = None) -> Head:
+    """Check the whole log as read_verified does, and return its head."""
+    end = head(con)
+    deque(read_verified(con, until=end, expected=expected), maxlen=0)
+    return end
 
 
 def _check_link(con: sqlite3.Connection, seq: int, digest: str, event: Event) -> None:

@@ -10,6 +10,7 @@ from data.errors import InputError
 from data.inbox.connection import open_inbox
 from data.inbox.events import Head, NewEvent, append
 from data.intake import inbox_of, inbox_source, read_batch
+from data.lines import SourceLine
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -36,16 +37,29 @@ def test_rankings_of_one_batch_up_to_the_head(tmp_path: Path) -> None:
 
 def test_a_rewritten_inbox_is_noticed(tmp_path: Path) -> None:
     """The same answers written anew: the chain holds in itself, but not to the noted head."""
+
+    def read_all(con: sqlite3.Connection, expected: Head) -> list[SourceLine]:
+        return list(read_batch(con, "b_1", expected=expected).rankings.lines)
+
     path = tmp_path / "inbox.sqlite"
     with open_inbox(path) as con:
         put(con, "one", "two")
         head = read_batch(con, "b_1").head
-        with pytest.raises(InputError, match="was changed"):
-            read_batch(con, "b_1", expected=Head(inbox_id=head.inbox_id, seq=1, sha256="0" * 64))
-        with pytest.raises(InputError, match="was changed"):
-            read_batch(con, "b_1", expected=Head(inbox_id=head.inbox_id, seq=9, sha256="0" * 64))
+        assert len(read_all(con, head)) == 2
+        for seq in (1, 9):
+            with pytest.raises(InputError, match="was changed"):
+                read_all(con, Head(inbox_id=head.inbox_id, seq=seq, sha256="0" * 64))
     path.unlink()
     with open_inbox(path) as con:
         put(con, "one", "two")
         with pytest.raises(InputError, match="not the inbox"):
-            read_batch(con, "b_1", expected=head)
+            read_all(con, head)
+
+
+def test_a_decision_that_was_overwritten_is_named(tmp_path: Path) -> None:
+    with open_inbox(tmp_path / "inbox.sqlite") as con:
+        put(con, "one")
+        append(con, [NewEvent("d", "b_1", "decision", b"{}", "page")], now=NOW)
+        con.executescript("drop trigger event_is_not_changed; update event set payload = x'00'")
+        with pytest.raises(InputError, match="event 1 does not fit its hash"):
+            read_batch(con, "b_1")
