@@ -13,9 +13,7 @@ Omitted on purpose: the rules for one row (data.sets, data.rankings), one chunk 
 (data.ingest_rankings) and the statements (data.ledger, data.ledger_rankings).
 """
 
-import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -24,6 +22,7 @@ import duckdb
 from data import ledger, ledger_rankings
 from data.checks import run_checks
 from data.chunks import chunks
+from data.collector import collector_paused
 from data.errors import InputError
 from data.inbox.decisions import Action
 from data.inbox.events import Head
@@ -91,7 +90,7 @@ def ingest(
     )
     report = IngestReport()
     run_prompts = ledger.read_run_prompts(prompts)
-    with transaction(con), _collector_paused():
+    with transaction(con), collector_paused():
         ledger.forget_run(con, run_id)
         for given in map(lines_of_file, sets):
             target = Target(con=con, source=given.source, run_id=run_id, counts=report.sets)
@@ -105,18 +104,6 @@ def ingest(
         _advance_head(con, rankings.source, head)
         run_checks(con, "checks/ledger/", {"run_id": run_id})
     return report
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """No circles are looked for among rows, which have none: that takes a tenth of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _parse_chunks(lines: Iterable[SourceLine]) -> Iterator[list[Parsed]]:

@@ -3,12 +3,12 @@
 Omitted on purpose: rankings (data.ledger_rankings), and transactions, which the caller holds.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 import polars as pl
 
 from data import schemas
@@ -27,7 +27,7 @@ def read_run_prompts(path: Path) -> RunPrompts:
     frame = pl.read_parquet(path, columns=columns, glob=False)
     prompts = RunPrompts(by_id={}, by_norm={})
     for prompt_id, family_id, split, messages in frame.iter_rows():
-        prompt = run_prompt(prompt_id, family_id, split, json.loads(messages))
+        prompt = run_prompt(prompt_id, family_id, split, orjson.loads(messages))
         prompts.by_id[prompt_id] = prompt
         prompts.by_norm.setdefault(prompt.norm_sha256, prompt)
     return prompts

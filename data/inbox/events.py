@@ -19,6 +19,7 @@ from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
 from data.chunks import chunks
+from data.collector import collector_paused
 from data.errors import InputError
 from data.identity import canonical_json, sha256_bytes, sha256_text
 from data.inbox.connection import inbox_id, path_of, worded, write
@@ -114,15 +115,16 @@ def append(con: sqlite3.Connection, events: Iterable[NewEvent], *, now: datetime
         now: The clock of this machine, with a time zone.
     """
     added = duplicate = conflicts = 0
-    for chunk in chunks(
-        events, lambda it: len(it.payload), max_items=CHUNK_ROWS, max_bytes=CHUNK_BYTES
-    ):
-        part = _append_new(con, chunk, now)
-        if part is None:
-            with write(con):
-                part = append_within(con, chunk, now=now)
-        added, duplicate = added + part.added, duplicate + part.duplicate
-        conflicts += part.conflicts
+    with collector_paused():
+        for chunk in chunks(
+            events, lambda it: len(it.payload), max_items=CHUNK_ROWS, max_bytes=CHUNK_BYTES
+        ):
+            part = _append_new(con, chunk, now)
+            if part is None:
+                with write(con):
+                    part = append_within(con, chunk, now=now)
+            added, duplicate = added + part.added, duplicate + part.duplicate
+            conflicts += part.conflicts
     return Appended(added=added, duplicate=duplicate, conflicts=conflicts)
 
 
