@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Look for no circles within the block: among many rows that takes a tenth of the time."""
+    """Look for no circles within the block: among many rows that takes a tenth of the time.
+
+    It holds for the whole process; one thread at a time may be in such a block.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -23,7 +23,7 @@ def check_schema(row: Mapping[str, Any], schema: str) -> None:
 
 
 def check_keys(row: Mapping[str, Any], required: Set[str], optional: Set[str]) -> None:
-    """Refuse a row with a field missing, then one with a field too many."""
+    """Refuse a row with a field missing, then one with a field too many; none is in both sets."""
     if not row.keys() >= required:
         missing = sorted(required - row.keys())
         raise RowError("MISSING_FIELD", missing[0], f"missing: {', '.join(missing)}")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from data.inbox import events
-from data.inbox.connection import inbox_id
+from data.inbox.connection import inbox_id, worded
 from data.inbox.decisions import Action, read_decisions
 from data.inbox.events import Event, Head
 from data.lines import SourceLine, SourceLines
@@ -49,7 +49,7 @@ def inbox_source(inbox: sqlite3.Connection) -> str:
 def read_batch(inbox: sqlite3.Connection, batch_id: str, *, expected: Head | None = None) -> Intake:
     """Return what the log holds of a batch.
 
-    The whole log is verified while the rankings are read, so that what is taken in is what was
+    The whole log is verified while the rankings are read, so that those taken in are those
     verified. Reading them raises InputError if the log was rewritten, at its last line at the
     latest: keep nothing of them before.
 
@@ -59,18 +59,19 @@ def read_batch(inbox: sqlite3.Connection, batch_id: str, *, expected: Head | Non
         expected: The head that the ledger noted at its last ingest from this inbox.
 
     Raises:
-        InputError: If a decision was rewritten beyond reading.
+        InputError: If the file is damaged, or a decision in it cannot be read.
     """
-    head = events.head(inbox)
-    log = events.read_verified(inbox, until=head, expected=expected)
-    lines = SourceLines(source=inbox_source(inbox), lines=_rankings(log, batch_id))
-    try:
-        decisions = read_decisions(inbox, batch_id)
-    except (ValueError, KeyError):
-        # A decision that does not read: the log says which event was changed.
-        events.verify(inbox, expected=expected)
-        raise
-    return Intake(rankings=lines, decisions=decisions, head=head)
+    with worded(inbox):
+        head = events.head(inbox)
+        try:
+            decisions = read_decisions(inbox, batch_id, until=head.seq)
+        except Exception:
+            # One that nobody here wrote: the chain says which event it is.
+            events.verify(inbox, expected=expected)
+            raise
+        log = events.read_verified(inbox, until=head, expected=expected)
+        lines = SourceLines(source=inbox_source(inbox), lines=_rankings(log, batch_id))
+        return Intake(rankings=lines, decisions=decisions, head=head)
 
 
 def _rankings(log: Iterable[Event], batch_id: str) -> Iterator[SourceLine]:

@@ -166,7 +166,7 @@ def resolve_quarantine(
 
 
 def _ranking_row(one: Ranking) -> tuple[Any, ...]:
-    # Moments as the microseconds that a frame keeps: Polars takes ten times as long for datetimes.
+    # As the microseconds that a frame keeps: Polars takes three times as long for datetimes.
     started, submitted = one.started_at - _EPOCH, one.submitted_at - _EPOCH
     times = (started // _MICROSECOND, submitted // _MICROSECOND)
     return *_ranking_facts(one), *times, one.ui_version

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from data.errors import InputError
 from data.inbox.accounts import by_id
@@ -63,10 +63,20 @@ def decide(
     return True
 
 
-def read_decisions(con: sqlite3.Connection, batch_id: str) -> dict[str, Action]:
-    """Return ranking event id -> the decision that holds, of a batch."""
+def read_decisions(
+    con: sqlite3.Connection, batch_id: str, *, until: int | None = None
+) -> dict[str, Action]:
+    """Return ranking event id -> the decision that holds, of a batch, as of event `until`.
+
+    Raises:
+        ValueError: A decision is none of ours.
+    """
     decisions: dict[str, Action] = {}
     for event in read(con, batch_id=batch_id, types=("decision",)):
+        if until is not None and event.seq > until:
+            break
         payload = json.loads(event.payload)
+        if payload["action"] not in get_args(Action):
+            raise ValueError(f"event {event.seq} decides {payload['action']!r}")
         decisions[payload["event_id"]] = payload["action"]
     return decisions

@@ -201,40 +201,47 @@ def read_verified(
 ) -> Iterator[Event]:
     """Yield the whole log up to a head, one by one, each event after its hash was checked.
 
+    That the log ends in the head is known at the end only: keep nothing of it before.
+
     Args:
         con: The inbox.
         until: Its head; what is appended later is left out.
         expected: A head noted earlier, which must still be part of the log; a head of another
-            inbox is an error. Its absence is noticed at the end: nothing read may be kept before.
+            inbox is an error.
 
     Raises:
-        InputError: Naming the first seq that does not fit, or that the expected head is gone.
+        InputError: Naming the first seq that does not fit, or that a head is gone.
     """
     with worded(con):
-        begin = Head(inbox_id=until.inbox_id, seq=0, sha256=sha256_text(until.inbox_id))
-        wanted = expected or begin
-        if wanted.inbox_id != begin.inbox_id:
-            raise _broken(con, f"it is not the inbox {wanted.inbox_id[:8]} that was read before")
-        seq, digest, digest_there = 0, begin.sha256, begin.sha256
+        seq, digest = 0, sha256_text(until.inbox_id)
+        noted = expected or Head(inbox_id=until.inbox_id, seq=seq, sha256=digest)
+        if noted.inbox_id != until.inbox_id:
+            raise _broken(con, f"it is not the inbox {noted.inbox_id[:8]} that was read before")
+        _check_noted(con, seq, digest, noted)
         for event in read(con):
             if event.seq > until.seq:
                 break
             _check_link(con, seq, digest, event)
             seq, digest = event.seq, event.sha256
-            if seq == wanted.seq:
-                digest_there = digest
+            _check_noted(con, seq, digest, noted)
             yield event
-        if seq < wanted.seq:
-            raise _broken(con, f"it ends at event {seq}, and event {wanted.seq} was read before")
-        if digest_there != wanted.sha256:
-            raise _broken(con, f"event {wanted.seq} is not the one that was read before")
+        if seq < noted.seq:
+            raise _broken(con, f"it ends at event {seq}, and event {noted.seq} was read before")
+        if (seq, digest) != (until.seq, until.sha256):
+            raise _broken(con, f"event {until.seq} was replaced while it was read")
 
 
 def verify(con: sqlite3.Connection, *, expected: Head | None = None) -> Head:
     """Check the whole log as read_verified does, and return its head."""
-    end = head(con)
-    deque(read_verified(con, until=end, expected=expected), maxlen=0)
+    with worded(con):
+        end = head(con)
+        deque(read_verified(con, until=end, expected=expected), maxlen=0)
     return end
+
+
+def _check_noted(con: sqlite3.Connection, seq: int, digest: str, noted: Head) -> None:
+    if seq == noted.seq and digest != noted.sha256:
+        raise _broken(con, f"event {seq} is not the one that was read before")
 
 
 def _check_link(con: sqlite3.Connection, seq: int, digest: str, event: Event) -> None:

@@ -17,7 +17,10 @@ import pytest
 
 from data import identity, ledger_rankings
 from data.errors import InputError
+from data.inbox.connection import open_inbox
+from data.inbox.events import NewEvent, append
 from data.ingest import ingest
+from data.intake import read_batch
 from data.lines import lines_of_file
 from data.outcomes import GateConfig, IngestReport
 from data.pairs import PairsConfig, build_pairs
@@ -58,10 +61,13 @@ class World:
                 con,
                 prompts=self.root / "prompts.parquet",
                 sets=[self.root / "sets.jsonl"],
-                rankings=lines_of_file(self.root / "rankings.jsonl"),
                 run_id=run_id,
                 now=NOW,
-                **{"new_role": "import", **options},
+                **{
+                    "rankings": lines_of_file(self.root / "rankings.jsonl"),
+                    "new_role": "import",
+                    **options,
+                },
             )
 
     def counts(self) -> dict[str, int]:
@@ -105,6 +111,23 @@ def test_all_rows_enter(world: World) -> None:
     counts = world.counts()
     assert counts["ranking_item"] == 18
     assert counts["quarantine"] == 0
+
+
+@pytest.mark.parametrize("broken", [2, 6])
+def test_nothing_is_kept_of_a_log_that_breaks_while_it_is_read(
+    world: World, monkeypatch: pytest.MonkeyPatch, broken: int
+) -> None:
+    monkeypatch.setattr("data.ingest.CHUNK_ROWS", 1)
+    rows = (world.root / "rankings.jsonl").read_bytes().splitlines()
+    events = [NewEvent(f"{i}", "b", "ranking", row, "page") for i, row in enumerate(rows)]
+    with open_inbox(world.root / "inbox.sqlite") as inbox:
+        append(inbox, events, now=NOW)
+        inbox.execute("drop trigger event_is_not_changed")
+        inbox.execute("update event set origin = 'elsewhere' where seq = ?", [broken])
+        intake = read_batch(inbox, "b")
+        with pytest.raises(InputError, match=f"event {broken} does not fit its hash"):
+            world.ingest(rankings=intake.rankings, head=intake.head)
+    assert set(world.counts().values()) == {0}
 
 
 @pytest.mark.parametrize("size", [2, 9])

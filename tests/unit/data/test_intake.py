@@ -8,7 +8,8 @@ import pytest
 
 from data.errors import InputError
 from data.inbox.connection import open_inbox
-from data.inbox.events import Head, NewEvent, append
+from data.inbox.decisions import read_decisions
+from data.inbox.events import Head, NewEvent, append, read_verified
 from data.intake import inbox_of, inbox_source, read_batch
 from data.lines import SourceLine
 
@@ -56,10 +57,37 @@ def test_a_rewritten_inbox_is_noticed(tmp_path: Path) -> None:
             read_all(con, head)
 
 
-def test_a_decision_that_was_overwritten_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "payload", ["\x00", "[]", "1", "{}", '{"event_id":"one","action":"keep"}', "[" * 100_000]
+)
+def test_a_decision_that_was_overwritten_is_named(tmp_path: Path, payload: str) -> None:
     with open_inbox(tmp_path / "inbox.sqlite") as con:
         put(con, "one")
-        append(con, [NewEvent("d", "b_1", "decision", b"{}", "page")], now=NOW)
-        con.executescript("drop trigger event_is_not_changed; update event set payload = x'00'")
-        with pytest.raises(InputError, match="event 1 does not fit its hash"):
+        decision = b'{"action":"accept","event_id":"one"}'
+        append(con, [NewEvent("d", "b_1", "decision", decision, "page")], now=NOW)
+        assert read_batch(con, "b_1").decisions == {"one": "accept"}
+        con.execute("drop trigger event_is_not_changed")
+        con.execute("update event set payload = ? where seq = 2", [payload.encode()])
+        with pytest.raises(InputError, match="event 2 does not fit its hash"):
             read_batch(con, "b_1")
+
+
+def test_decisions_go_up_to_the_head_too(tmp_path: Path) -> None:
+    with open_inbox(tmp_path / "inbox.sqlite") as con:
+        decision = b'{"action":"accept","event_id":"one"}'
+        append(con, [NewEvent("d", "b_1", "decision", decision, "page")], now=NOW)
+        assert read_decisions(con, "b_1", until=1) == {"one": "accept"}
+        assert read_decisions(con, "b_1", until=0) == {}
+
+
+def test_a_log_that_ends_otherwise_than_its_head_is_noticed(tmp_path: Path) -> None:
+    """By somebody who changes the file between the two."""
+    with open_inbox(tmp_path / "inbox.sqlite") as con:
+        put(con, "one", "two", "three")
+        intake = read_batch(con, "b_1")
+        con.executescript("drop trigger event_is_not_removed; delete from event where seq = 3")
+        with pytest.raises(InputError, match="event 3 was replaced while it was read"):
+            list(intake.rankings.lines)
+        put(con, "other")
+        with pytest.raises(InputError, match="event 3 was replaced while it was read"):
+            list(read_verified(con, until=intake.head))

@@ -133,7 +133,7 @@ def values(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     ).map('{{"k":~{}}}'.format)
 )
 def test_a_line_without_spaces_is_read_like_the_same_line_with_spaces(text: str) -> None:
-    """Only lines without spaces are read by orjson; json reads the others."""
+    """orjson reads only lines without spaces between tokens; json reads the others."""
     assert outcome(text.replace("~", "")) == outcome(text.replace("~", " "))
 
 
