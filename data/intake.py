@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from data.inbox import events
+from data.inbox import chain, events
 from data.inbox.connection import inbox_id, worded
 from data.inbox.decisions import Action, read_decisions
 from data.inbox.events import Event, Head
@@ -67,9 +67,9 @@ def read_batch(inbox: sqlite3.Connection, batch_id: str, *, expected: Head | Non
             decisions = read_decisions(inbox, batch_id, until=head.seq)
         except Exception:
             # One that nobody here wrote: the chain says which event it is.
-            events.verify(inbox, expected=expected)
+            chain.verify(inbox, expected=expected)
             raise
-        log = events.read_verified(inbox, until=head, expected=expected)
+        log = chain.read_verified(inbox, until=head, expected=expected)
         lines = SourceLines(source=inbox_source(inbox), lines=_rankings(log, batch_id))
         return Intake(rankings=lines, decisions=decisions, head=head)
 

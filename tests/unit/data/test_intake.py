@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from data.errors import InputError
+from data.inbox.chain import read_verified
 from data.inbox.connection import open_inbox
 from data.inbox.decisions import read_decisions
-from data.inbox.events import Head, NewEvent, append, read_verified
+from data.inbox.events import Head, NewEvent, append
 from data.intake import inbox_of, inbox_source, read_batch
 from data.lines import SourceLine
 

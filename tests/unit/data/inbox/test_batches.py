@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
-from data.inbox import accounts, assignments, batches, decisions, events
+from data.inbox import accounts, assignments, batches, chain, decisions, events
 from data.inbox.assignments import Assignment, Result
 from data.inbox.connection import open_inbox
 from data.sets import parse_set
@@ -266,7 +266,7 @@ def test_a_new_batch_begins_with_the_answers_that_are_there(con: sqlite3.Connect
     assert (progress.have, progress.tasks_left) == (1, 2)
     assert accounts.counts_of(con, "ann", now=NOW).done == 3
     assert give(con, "ann").task.set_id == "s3"
-    events.verify(con)
+    chain.verify(con)
 
 
 def test_an_answer_serves_the_other_batches_in_work(con: sqlite3.Connection) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from data.errors import InputError
 from data.inbox import events
+from data.inbox.chain import verify
 from data.inbox.connection import inbox_id, open_inbox
-from data.inbox.events import Appended, NewEvent, append, head, read, verify
+from data.inbox.events import Appended, NewEvent, append, head, read
 from tests.unit.data.inbox.builders import NOW
 
 

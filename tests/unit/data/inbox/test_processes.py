@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from data.inbox import batches, events
+from data.inbox import batches, chain, events
 from data.inbox.connection import open_inbox
 from tests.unit.data.inbox import client
 from tests.unit.data.inbox.builders import (
@@ -59,7 +59,7 @@ def results(inbox: Path) -> Counter[str]:
 
 def check_that_each_counts_once(inbox: Path) -> None:
     with open_inbox(inbox) as con:
-        events.verify(con)
+        chain.verify(con)
         rows = [json.loads(it.payload) for it in events.read(con, types={"ranking"})]
         given = [json.loads(it.payload) for it in events.read(con, types={"handed_out"})]
         progress = batches.progress(con, BATCH, now=NOW)

@@ -12,8 +12,9 @@ from pathlib import Path
 from data.identity import canonical_json
 from data.inbox import mirror
 from data.inbox.batches import NewBatch, publish
+from data.inbox.chain import verify
 from data.inbox.connection import open_inbox
-from data.inbox.events import NewEvent, append, read, verify
+from data.inbox.events import NewEvent, append, read
 from data.rankers.judge import Judged, rank_by_judge
 from data.rankers.judge_budget import Tally
 from data.rankers.judge_config import JudgeConfig
