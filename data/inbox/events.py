@@ -4,8 +4,9 @@ The hash of a row is sha256 over: the hash of the row before in hexadecimal digi
 batch_id, type, origin and at, each as its number of characters, a colon and the text in UTF-8; the
 bytes of the payload. The first row is chained to the sha256 of the inbox's id.
 
-Omitted on purpose: what the events mean. Whoever can write the file can also rewrite the whole
-chain: that is noticed by a head kept elsewhere, which the ledger does.
+Omitted on purpose: what the events mean, and the check of the chain (data.inbox.chain). Whoever can
+write the file can also rewrite the whole chain: that is noticed by a head kept elsewhere, which the
+ledger does.
 """
 
 import json
